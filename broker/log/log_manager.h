@@ -1,0 +1,84 @@
+/* All logs of a broker: the directories, what is in them, and the checkpoints.
+ *
+ * Owns every struct log. Several log.dirs; a failed one takes its logs offline and nothing else. Background duties
+ * (retention, flush, checkpoint, delayed deletion) run from timers on the clock; blocking work goes to clock_spawn. */
+#ifndef OTTLA_LOG_LOG_MANAGER_H
+#define OTTLA_LOG_LOG_MANAGER_H
+
+#include "broker/base/clock.h"
+#include "broker/log/log.h"
+
+struct log_manager;
+
+struct log_manager_config {
+    const char *const *directories;
+    int32_t directory_count;
+    int32_t broker_id; /* -1: take it from meta.properties */
+    struct log_config defaults;
+    int64_t retention_check_ms;
+    int64_t flush_check_ms;
+    int64_t flush_offset_checkpoint_ms;
+    int64_t start_offset_checkpoint_ms;
+    int64_t high_watermark_checkpoint_ms;
+    int32_t recovery_threads_per_directory;
+    /* Topic settings by name; called while loading and when a log is made. NULL: the defaults for all. */
+    void (*topic_config)(void *context, const char *topic, struct log_config *ret_config);
+    /* The current high watermark of a partition that is not simply in the checkpoint; for the checkpoint writer. */
+    bool (*high_watermark)(void *context, const char *topic, int32_t partition, int64_t *ret_offset);
+    /* A directory failed: its partitions are offline. Called on the loop, once per directory. */
+    void (*on_directory_failed)(void *context, const char *directory);
+    void *context;
+};
+
+/* Locks the directories and reads meta.properties of each. Directories that cannot be used are offline; ERR_IO when
+ * none is left, ERR_LOCKED when another process holds one, ERR_INVALID for contradictory ids; *ret_message (heap) then
+ * says why in one line. */
+int log_manager_open(struct disk *disk, struct clock *clock, const struct log_manager_config *config,
+                     struct log_manager **ret_manager, char **ret_message);
+/* Broker id found in meta.properties, -1 when new; cluster id or NULL. */
+int32_t log_manager_stored_broker_id(const struct log_manager *manager);
+const char *log_manager_stored_cluster_id(const struct log_manager *manager);
+/* Writes meta.properties where missing or different. */
+int log_manager_write_identity(struct log_manager *manager, int32_t broker_id, const char *cluster_id);
+/* Loads and recovers every log (blocking; before serving). Removes .kafka_cleanshutdown. */
+int log_manager_load(struct log_manager *manager, char **ret_message);
+/* Starts the timers. High watermark checkpointing waits for log_manager_enable_high_watermarks(). */
+void log_manager_start(struct log_manager *manager);
+/* After the first LeaderAndIsr (zookeeper-mode.md rule 21). */
+void log_manager_enable_high_watermarks(struct log_manager *manager);
+
+struct log *log_manager_find(struct log_manager *manager, const char *topic, int32_t partition);
+/* Finds or makes the log. With is_new=false and a directory offline: ERR_NOT_FOUND (rule 22). */
+int log_manager_get_or_create(struct log_manager *manager, const char *topic, int32_t partition, bool is_new,
+                              struct uuid topic_id, struct log **ret_log);
+/* True when the partition's log lies, or may lie, in a failed directory. */
+bool log_manager_is_offline(const struct log_manager *manager, const char *topic, int32_t partition);
+/* High watermark from replication-offset-checkpoint as read at start, 0 when not there. */
+int64_t log_manager_checkpointed_high_watermark(const struct log_manager *manager, const char *topic,
+                                                int32_t partition);
+/* Renames the directory to ...-delete at once, drops the log, removes the files after file.delete.delay.ms. */
+int log_manager_delete(struct log_manager *manager, const char *topic, int32_t partition);
+/* An I/O error happened in this log's directory: fence it and all its neighbours. */
+void log_manager_fail_directory_of(struct log_manager *manager, struct log *log);
+
+typedef void log_visitor(void *context, const char *topic, int32_t partition, struct log *log);
+void log_manager_for_each(struct log_manager *manager, log_visitor *visit, void *context);
+/* Re-reads topic_config for every log of this topic (all topics when NULL). */
+void log_manager_reconfigure(struct log_manager *manager, const char *topic);
+
+struct log_directory_info {
+    const char *path;
+    bool is_offline;
+    int64_t total_bytes;
+    int64_t usable_bytes;
+};
+int32_t log_manager_directories(struct log_manager *manager, struct log_directory_info *ret_list, int32_t capacity);
+
+/* Writes every checkpoint now. */
+int log_manager_checkpoint(struct log_manager *manager);
+/* Clean stop: flush all, producer snapshots, checkpoints, .kafka_cleanshutdown. */
+int log_manager_shutdown(struct log_manager *manager);
+/* Frees memory and closes files without any of that (after shutdown, or to simulate a crash). */
+void log_manager_destroy(struct log_manager *manager);
+
+#endif

@@ -1,0 +1,70 @@
+/* The controller of this broker: runs for election, and while elected commands the cluster.
+ *
+ * controller.c decides (pure); this performs: coordinator reads and writes, and requests to brokers, in the order the
+ * core gives. Everything on the loop. Requests of other brokers and clients come in as typed calls with a callback. */
+#ifndef OTTLA_REPLICATION_CONTROLLER_RUNTIME_H
+#define OTTLA_REPLICATION_CONTROLLER_RUNTIME_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "broker/base/clock.h"
+#include "broker/base/slice.h"
+#include "broker/network/transport.h"
+#include "coordinator-client/coord.h"
+
+struct controller_runtime;
+struct arena;
+struct alter_partition_request;
+struct alter_partition_response;
+struct elect_leaders_request;
+struct elect_leaders_response;
+
+struct controller_config {
+    int32_t broker_id;
+    const char *inter_broker_listener;
+    const char *control_plane_listener; /* NULL: the inter-broker one */
+    bool unclean_leader_election;       /* the broker's default; topics override in /config/topics */
+    bool auto_leader_rebalance;
+    bool delete_topic_enable;
+    int64_t leader_imbalance_check_ms;
+    int32_t leader_imbalance_percentage;
+    int64_t socket_timeout_ms;
+};
+
+struct controller_runtime *controller_runtime_create(const struct controller_config *config, struct clock *clock,
+                                                     struct coord *coord, struct transport *transport);
+void controller_runtime_destroy(struct controller_runtime *controller);
+/* Watches /controller and runs for election. The broker is registered with this epoch. */
+void controller_runtime_start(struct controller_runtime *controller, int64_t broker_epoch);
+/* Session lost for good: stop acting before a new session exists (rule 37). */
+void controller_runtime_on_session_expired(struct controller_runtime *controller);
+/* A new session and registration exist: re-read /controller, resign if it changed, run for election. */
+void controller_runtime_on_session_created(struct controller_runtime *controller, int64_t broker_epoch);
+/* Resigns if active and deletes /controller; on_done when that is through. */
+void controller_runtime_stop(struct controller_runtime *controller, void (*on_done)(void *context), void *context);
+
+bool controller_runtime_is_active(const struct controller_runtime *controller);
+int32_t controller_runtime_epoch(const struct controller_runtime *controller);
+
+/* `error` is a Kafka error for the whole request (NOT_CONTROLLER, ...); the response is filled in `arena` before. */
+typedef void controller_answer(void *context, int16_t error_code);
+void controller_alter_partition(struct controller_runtime *controller, const struct alter_partition_request *request,
+                                int16_t version, struct arena *arena, struct alter_partition_response *ret,
+                                controller_answer *on_done, void *context);
+struct controlled_shutdown_partition {
+    struct str topic;
+    int32_t partition;
+};
+/* The list (in the arena) is what the broker still leads. */
+void controller_controlled_shutdown(struct controller_runtime *controller, int32_t broker_id, int64_t broker_epoch,
+                                    struct arena *arena, struct controlled_shutdown_partition **ret_list,
+                                    int32_t *ret_count, controller_answer *on_done, void *context);
+void controller_allocate_producer_ids(struct controller_runtime *controller, int32_t broker_id, int64_t broker_epoch,
+                                      int64_t *ret_first, int32_t *ret_count, controller_answer *on_done,
+                                      void *context);
+void controller_elect_leaders(struct controller_runtime *controller, const struct elect_leaders_request *request,
+                              int16_t version, struct arena *arena, struct elect_leaders_response *ret,
+                              controller_answer *on_done, void *context);
+
+#endif

@@ -1,0 +1,146 @@
+/* The partitions this broker replicates: what handlers call and what the controller commands.
+ *
+ * Runs on the loop. Ties the pure cores (partition.h, fetcher.h) to log, transport and clock. Message types are the
+ * generated ones, so that handlers pass decoded requests straight through. */
+#ifndef OTTLA_REPLICATION_REPLICA_MANAGER_H
+#define OTTLA_REPLICATION_REPLICA_MANAGER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "broker/base/clock.h"
+#include "broker/log/log_manager.h"
+#include "broker/metadata/image.h"
+#include "broker/network/transport.h"
+
+struct replica_manager;
+struct partition_runtime;
+struct arena;
+struct leader_and_isr_request;
+struct leader_and_isr_response;
+struct stop_replica_request;
+struct stop_replica_response;
+struct update_metadata_request;
+
+struct replica_manager_config {
+    int32_t broker_id;
+    const char *inter_broker_listener;
+    const char *rack; /* NULL when unset */
+    int64_t replica_lag_time_max_ms;
+    int64_t fetch_wait_max_ms;
+    int32_t fetch_min_bytes;
+    int32_t fetch_max_bytes; /* per partition */
+    int32_t fetch_response_max_bytes;
+    int64_t fetch_backoff_ms;
+    int64_t socket_timeout_ms;
+    bool rack_aware_selector;
+    /* Group and transaction coordinators hear of leadership of their partitions. NULL: nobody. */
+    void (*on_leadership)(void *context, const char *topic, int32_t partition, bool is_leader, int32_t leader_epoch);
+    void *context;
+};
+
+struct replica_manager *replica_manager_create(const struct replica_manager_config *config, struct clock *clock,
+                                               struct log_manager *logs, struct image *image,
+                                               struct transport *transport);
+void replica_manager_destroy(struct replica_manager *manager);
+/* Our registration's epoch (czxid); again after every re-registration. */
+void replica_manager_set_broker_epoch(struct replica_manager *manager, int64_t broker_epoch);
+int64_t replica_manager_broker_epoch(const struct replica_manager *manager);
+/* Starts ISR expiry and fetching. */
+void replica_manager_start(struct replica_manager *manager);
+/* Stops fetchers; waiting operations end with NOT_LEADER_OR_FOLLOWER. */
+void replica_manager_stop(struct replica_manager *manager);
+
+/* Controller commands; responses are filled in the arena. Epoch gates of zookeeper-mode.md 4.1 included. */
+void replica_manager_leader_and_isr(struct replica_manager *manager, const struct leader_and_isr_request *request,
+                                    int16_t version, struct arena *arena, struct leader_and_isr_response *ret);
+void replica_manager_stop_replica(struct replica_manager *manager, const struct stop_replica_request *request,
+                                  int16_t version, struct arena *arena, struct stop_replica_response *ret);
+/* Applies to the image; returns the Kafka error of the gates (0, STALE_BROKER_EPOCH, STALE_CONTROLLER_EPOCH). */
+int16_t replica_manager_update_metadata(struct replica_manager *manager, const struct update_metadata_request *request,
+                                        int16_t version);
+/* Calls back after every applied UpdateMetadata (topics and leaders may have changed). Up to 4 listeners. */
+typedef void image_changed_callback(void *context);
+void replica_manager_on_image_changed(struct replica_manager *manager, image_changed_callback *on_change,
+                                      void *context);
+
+/* Lookup of the local replica. Kafka error: 0, UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER (known in the image
+ * but not here), KAFKA_STORAGE_ERROR. */
+int16_t replica_manager_partition(struct replica_manager *manager, struct str topic, int32_t partition,
+                                  struct partition_runtime **ret_partition);
+
+/* What others may ask of a local partition. */
+bool partition_runtime_is_leader(const struct partition_runtime *partition);
+int32_t partition_runtime_leader(const struct partition_runtime *partition);
+int32_t partition_runtime_leader_epoch(const struct partition_runtime *partition);
+int64_t partition_runtime_high_watermark(const struct partition_runtime *partition);
+int64_t partition_runtime_last_stable_offset(const struct partition_runtime *partition);
+/* A new leader's high watermark may lag behind its epoch start: ListOffsets then answers OFFSET_NOT_AVAILABLE. */
+int64_t partition_runtime_leader_epoch_start(const struct partition_runtime *partition);
+struct log *partition_runtime_log(struct partition_runtime *partition);
+/* CurrentLeaderEpoch of a request against ours: 0, FENCED_LEADER_EPOCH or UNKNOWN_LEADER_EPOCH; then leadership:
+ * NOT_LEADER_OR_FOLLOWER when must_lead and we do not. -1 skips the epoch. */
+int16_t partition_runtime_check_epoch(const struct partition_runtime *partition, int32_t current_leader_epoch,
+                                      bool must_lead);
+
+/* Produce. Appends at once; for required_acks -1 the caller then waits with replica_manager_await_offset.
+ * Kafka errors in ret_info->error_code (NOT_LEADER_OR_FOLLOWER, NOT_ENOUGH_REPLICAS, ...). */
+void replica_manager_append(struct replica_manager *manager, struct str topic, int32_t partition, struct slice records,
+                            int16_t required_acks, enum log_append_origin origin, int16_t request_version,
+                            struct log_append_info *ret_info, struct partition_runtime **ret_partition);
+
+/* State of an acks=all append: 0 done, REQUEST_TIMED_OUT while not yet (keep waiting), or its final error
+ * (NOT_LEADER_OR_FOLLOWER, NOT_ENOUGH_REPLICAS_AFTER_APPEND, KAFKA_STORAGE_ERROR). */
+int16_t partition_runtime_ack_state(const struct partition_runtime *partition, int64_t last_offset,
+                                    int32_t leader_epoch);
+
+/* Watching a partition: called on the loop whenever its log end, high watermark, leadership or start offset may have
+ * changed, after the change. The list is intrusive; a watcher may remove itself in its callback. */
+struct partition_watcher {
+    struct partition_watcher *next;
+    struct partition_watcher **link; /* NULL while not in a list */
+    void (*on_change)(struct partition_watcher *watcher);
+};
+void partition_runtime_watch(struct partition_runtime *partition, struct partition_watcher *watcher);
+void partition_watcher_remove(struct partition_watcher *watcher);
+
+enum fetch_isolation { FETCH_LOG_END, FETCH_HIGH_WATERMARK, FETCH_TXN_COMMITTED };
+
+/* One partition of a Fetch request and what came of it. Reading as a follower (replica_id >= 0) also updates what the
+ * leader knows of that follower, unless it diverges. */
+struct partition_fetch {
+    int32_t replica_id; /* -1 consumer, -2 debugging consumer */
+    int64_t fetch_offset;
+    int32_t current_leader_epoch; /* -1 unknown */
+    int32_t last_fetched_epoch;   /* -1 unknown */
+    int64_t log_start_offset;     /* the follower's, -1 */
+    int32_t max_bytes;
+    bool min_one_batch;
+    enum fetch_isolation isolation;
+    struct str rack; /* consumer's rack; empty or null: none */
+    int16_t version;
+    /* result */
+    int16_t error_code;
+    int64_t high_watermark;
+    int64_t last_stable_offset;
+    int64_t result_log_start_offset;
+    int32_t preferred_read_replica; /* -1 */
+    bool is_diverging;
+    int32_t diverging_epoch;
+    int64_t diverging_end_offset;
+    struct log_read_info read; /* one reference to the file when size > 0 */
+};
+void partition_runtime_fetch(struct partition_runtime *partition, struct partition_fetch *fetch);
+/* Bytes a fetch from `offset` could now get (for fetch.min.bytes), without reading. */
+int64_t partition_runtime_available_bytes(const struct partition_runtime *partition, int64_t offset,
+                                          enum fetch_isolation isolation);
+/* Smallest log start among live in-sync replicas, for DeleteRecords. */
+int64_t partition_runtime_low_watermark(const struct partition_runtime *partition);
+
+int32_t replica_manager_partition_count(const struct replica_manager *manager);
+/* A log directory failed: its partitions answer KAFKA_STORAGE_ERROR from now on. */
+void replica_manager_directory_failed(struct replica_manager *manager, const char *directory);
+/* Topic settings changed (min.insync.replicas and others): re-evaluate. */
+void replica_manager_topic_config_changed(struct replica_manager *manager, const char *topic);
+
+#endif
