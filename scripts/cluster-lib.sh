@@ -1,0 +1,99 @@
+# Starts and stops ZooKeeper and brokers on loopback, for the demo, `make cluster` and the tests. Source it.
+#
+# A cluster lives in the directory $CLUSTER: its data, its logs and one NAME.pid file per process. Processes are stopped
+# by those pids, never by name. Ports: ZooKeeper on $ZK_PORT, broker N on $BASE_PORT + N.
+: "${CLUSTER:?the directory of the cluster}"
+: "${BIN:?the directory of the executables}"
+ZK_PORT=${ZK_PORT:-22181}
+BASE_PORT=${BASE_PORT:-29090}
+ZK_CLASSPATH=/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar
+
+# await SECONDS WHAT COMMAND...: runs COMMAND until it succeeds; one clear line and status 1 when it never does.
+await() {
+    local deadline=$((SECONDS + $1)) what=$2
+    shift 2
+    until "$@" >/dev/null 2>&1; do
+        [ "$SECONDS" -lt "$deadline" ] || { echo "gave up waiting for $what" >&2; return 1; }
+        read -rt 0.05 <> <(:) || true
+    done
+}
+
+port_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# spawn NAME COMMAND...: in the background, its output in NAME.log, its pid in NAME.pid.
+spawn() {
+    local name=$1
+    shift
+    setsid "$@" >>"$CLUSTER/$name.log" 2>&1 </dev/null &
+    echo $! >"$CLUSTER/$name.pid"
+}
+
+pid_of() { cat "$CLUSTER/$1.pid" 2>/dev/null; }
+is_running() { local pid; pid=$(pid_of "$1") && kill -0 "$pid" 2>/dev/null; }
+
+# end NAME SIGNAL: signals the process and waits until it is gone (KILL after 20 s, said aloud).
+end() {
+    local pid
+    pid=$(pid_of "$1") || return 0
+    kill "-$2" "$pid" 2>/dev/null || { rm -f "$CLUSTER/$1.pid"; return 0; }
+    await 20 "$1 to end" gone "$pid" || { echo "$1 ignores SIG$2; killing it" >&2; kill -KILL "$pid" 2>/dev/null; }
+    wait "$pid" 2>/dev/null
+    rm -f "$CLUSTER/$1.pid"
+}
+gone() { ! kill -0 "$1" 2>/dev/null || [ "$(ps -o stat= -p "$1" 2>/dev/null | cut -c1)" = Z ]; }
+
+zookeeper_start() {
+    ! port_open "$ZK_PORT" || { echo "port $ZK_PORT is taken; set ZK_PORT to a free one" >&2; return 1; }
+    mkdir -p "$CLUSTER/zookeeper"
+    printf '%s\n' tickTime=500 "dataDir=$CLUSTER/zookeeper" "clientPort=$ZK_PORT" clientPortAddress=127.0.0.1 \
+        admin.enableServer=false '4lw.commands.whitelist=*' maxClientCnxns=0 >"$CLUSTER/zoo.cfg"
+    spawn zookeeper java -Xmx64m -Xms16m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xss256k \
+        -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -Dorg.slf4j.simpleLogger.showDateTime=true \
+        -cp "$ZK_CLASSPATH" org.apache.zookeeper.server.quorum.QuorumPeerMain "$CLUSTER/zoo.cfg"
+    await 30 "ZooKeeper on port $ZK_PORT (see $CLUSTER/zookeeper.log)" zookeeper_serving
+}
+# A probe accepted during start-up hangs, hence the short timeout.
+zookeeper_serving() {
+    timeout 0.3 bash -c 'exec 3<>/dev/tcp/127.0.0.1/$0; printf srvr >&3; cat <&3' "$ZK_PORT" 2>/dev/null | grep -q '^Mode:'
+}
+
+# broker_start ID [KEY=VALUE...]: writes server-ID.properties and starts the broker on it.
+broker_start() {
+    local id=$1 port=$((BASE_PORT + $1))
+    shift
+    ! port_open "$port" || { echo "port $port is taken; set BASE_PORT so that the ports after it are free" >&2; return 1; }
+    printf '%s\n' "broker.id=$id" "listeners=PLAINTEXT://127.0.0.1:$port" "zookeeper.connect=127.0.0.1:$ZK_PORT" \
+        "log.dirs=$CLUSTER/data-$id" zookeeper.session.timeout.ms=${SESSION_TIMEOUT_MS:-6000} \
+        offsets.topic.replication.factor=3 group.initial.rebalance.delay.ms=0 "$@" >"$CLUSTER/server-$id.properties"
+    spawn "broker-$id" ${BROKER_WRAPPER:-} "$BIN/kafka-server-start" "$CLUSTER/server-$id.properties"
+    await 30 "broker $id on port $port (see $CLUSTER/broker-$id.log)" broker_up "$id" "$port"
+}
+broker_up() { port_open "$2" || ! is_running "broker-$1"; }
+
+# cluster_start [N]: ZooKeeper and brokers 1..N (3).
+cluster_start() {
+    mkdir -p "$CLUSTER"
+    zookeeper_start || return 1
+    for id in $(seq "${1:-3}"); do
+        broker_start "$id" || return 1
+        is_running "broker-$id" || { tail -n 5 "$CLUSTER/broker-$id.log" >&2; return 1; }
+    done
+}
+
+cluster_stop() {
+    local file
+    for file in "$CLUSTER"/broker-*.pid; do
+        [ -e "$file" ] || continue
+        kill -TERM "$(cat "$file")" 2>/dev/null
+    done
+    for file in "$CLUSTER"/broker-*.pid; do
+        [ -e "$file" ] && end "$(basename "$file" .pid)" TERM
+    done
+    end zookeeper TERM
+}
+
+bootstrap() { # N: addresses of brokers 1..N (3)
+    local list=
+    for id in $(seq "${1:-3}"); do list+=,127.0.0.1:$((BASE_PORT + id)); done
+    echo "${list#,}"
+}
