@@ -1,0 +1,12 @@
+# Programs the integration tests run. librdkafka is linked here and nowhere else.
+
+WITNESS := $(BUILD)/tests/witness
+
+# Never sanitized: it is the witness, not the accused, and librdkafka is not instrumented.
+$(WITNESS): tests/integration/witness.c broker/base/check.c
+	@mkdir -p $(@D)
+	@echo "CC   $@"
+	$(Q)$(CC) -std=gnu17 -g -O2 $(WARNINGS) -D_GNU_SOURCE -I. $^ -lrdkafka -o $@
+
+.PHONY: witness
+witness: $(WITNESS)

@@ -1,0 +1,41 @@
+# What integration tests share: a fresh cluster directory, sentences that pass or fail, the sum at the end. Source it.
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+BUILD=${BUILD:-build}
+case $BUILD in /*) ;; *) BUILD=$root/$BUILD ;; esac
+BIN=${BIN:-$BUILD/bin}
+WITNESS=$BUILD/tests/witness
+CLUSTER=$(mktemp -d /tmp/ottla-test.XXXXXX)
+. "$root/scripts/cluster-lib.sh"
+PASSED=0 FAILED=0
+
+finish() {
+    cluster_stop
+    # A sanitizer's report ends the process and stands in its log.
+    local reports
+    reports=$(grep -lE 'ERROR: (Address|Leak|Thread)Sanitizer|WARNING: ThreadSanitizer|runtime error:|CHECK\(.*failed' "$CLUSTER"/*.log 2>/dev/null)
+    if [ -n "$reports" ]; then
+        FAILED=$((FAILED + 1))
+        echo "FAILED  no broker trips an assertion or a sanitizer"
+        grep -hE -A 20 'ERROR: (Address|Leak|Thread)Sanitizer|WARNING: ThreadSanitizer|runtime error:|CHECK\(.*failed' $reports | head -60
+    fi
+    if [ "$FAILED" -eq 0 ]; then rm -rf "$CLUSTER"; else echo "logs are kept in $CLUSTER"; fi
+    echo "$PASSED passed, $FAILED failed"
+    [ "$FAILED" -eq 0 ]
+    exit $?
+}
+trap finish EXIT
+
+# holds SENTENCE COMMAND...: runs it; output is shown only on failure.
+holds() {
+    local sentence=$1 output
+    shift
+    if output=$("$@" 2>&1); then
+        PASSED=$((PASSED + 1))
+        echo "ok      $sentence"
+        [ -z "${VERBOSE:-}" ] || printf '%s\n' "$output"
+    else
+        FAILED=$((FAILED + 1))
+        echo "FAILED  $sentence"
+        printf '%s\n' "$output" | head -n 40
+    fi
+}
