@@ -35,3 +35,8 @@ check-layers:
 ## make check-format    clang-format decides layout
 check-format:
 	@clang-format --dry-run -Werror $(SOURCES)
+
+.PHONY: test-apache
+## make test-apache     beside Apache Kafka 3.9.2, which Maven fetches: its tools, its directories, mixed clusters
+test-apache: deps
+	@tests/run-all apache
