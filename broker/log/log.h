@@ -100,6 +100,9 @@ int64_t log_start_offset(const struct log *log);
 int64_t log_end_offset(const struct log *log);
 /* First offset of an open transaction, or the log end; callers take the minimum with the high watermark. */
 int64_t log_first_unstable_offset(const struct log *log);
+/* The last stable offset for read_committed: the high watermark, or the first offset of the oldest transaction that is
+ * open or whose marker is not yet replicated. Decided transactions below the high watermark are forgotten. */
+int64_t log_last_stable_offset(struct log *log, int64_t high_watermark);
 /* Transactions aborted in [from, to), for read_committed answers. The array belongs to the arena. */
 struct arena;
 int log_aborted_transactions(struct log *log, int64_t from, int64_t to, struct arena *arena,
