@@ -58,8 +58,14 @@ $(BUILD)/generated/protocol/%.c $(BUILD)/generated/protocol/%.h &: broker/protoc
 	@mkdir -p $(@D)
 	$(Q)$(BUILD)/generate $< $(BUILD)/generated/protocol
 
+# Every message and API as X-macros, from which tables are built.
+MESSAGE_INDEX := $(BUILD)/generated/protocol/messages.h
+$(MESSAGE_INDEX): $(SCHEMAS) $(BUILD)/generate
+	@mkdir -p $(@D)
+	$(Q)$(BUILD)/generate --index $(@D) $(SCHEMAS)
+
 # Headers must exist before anything that may include them is compiled.
-$(LIBRARY_OBJECTS) $(TOOL_OBJECTS) $(TEST_LIB_OBJECTS) $(SIM_OBJECTS): | $(GENERATED)
+$(LIBRARY_OBJECTS) $(TOOL_OBJECTS) $(TEST_LIB_OBJECTS) $(SIM_OBJECTS): | $(GENERATED) $(MESSAGE_INDEX)
 
 $(BUILD)/obj/generated/%.o: $(BUILD)/generated/%.c
 	@mkdir -p $(@D)

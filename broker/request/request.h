@@ -12,15 +12,9 @@
 
 #include "broker/base/arena.h"
 #include "broker/protocol/codec.h"
+#include "broker/protocol/header.h"
 
 struct broker;
-
-struct request_header {
-    int16_t api_key;
-    int16_t api_version;
-    int32_t correlation_id;
-    struct str client_id;
-};
 
 struct request {
     struct broker *broker;
