@@ -58,9 +58,9 @@ $(BUILD)/generated/protocol/%.c $(BUILD)/generated/protocol/%.h &: broker/protoc
 	@mkdir -p $(@D)
 	$(Q)$(BUILD)/generate $< $(BUILD)/generated/protocol
 
-# Every message and API as X-macros, from which tables are built.
-MESSAGE_INDEX := $(BUILD)/generated/protocol/messages.h
-$(MESSAGE_INDEX): $(SCHEMAS) $(BUILD)/generate
+# Every message and API as X-macros, from which tables are built; and one header that includes all of theirs.
+MESSAGE_INDEX := $(BUILD)/generated/protocol/messages.h $(BUILD)/generated/protocol/all.h
+$(MESSAGE_INDEX) &: $(SCHEMAS) $(BUILD)/generate
 	@mkdir -p $(@D)
 	$(Q)$(BUILD)/generate --index $(@D) $(SCHEMAS)
 

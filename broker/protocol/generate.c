@@ -1,7 +1,8 @@
 /* The message generator: turns schemas into C. Built and run by the Makefile before anything else.
  *
  *   generate NAME.schema OUTDIR              writes OUTDIR/NAME.h and OUTDIR/NAME.c (their shape: codec.h)
- *   generate --index OUTDIR A.schema ...     writes OUTDIR/messages.h: every message and every API, as X-macros
+ *   generate --index OUTDIR A.schema ...     writes OUTDIR/messages.h (every message and every API, as X-macros) and
+ *                                            OUTDIR/all.h (includes every header)
  *
  * A schema holds one API in all its versions. A line at the left margin opens a message:
  *

@@ -1,4 +1,4 @@
-/* The index of all messages: messages.h. Part of generate.c. */
+/* The index of all messages: messages.h with their X-macros, all.h with their headers. Part of generate.c. */
 #ifndef OTTLA_PROTOCOL_GENERATE_INDEX_H
 #define OTTLA_PROTOCOL_GENERATE_INDEX_H
 
@@ -66,6 +66,14 @@ static void emit_index(const char *directory, char **paths, int count) {
                   "#ifndef OTTLA_GENERATED_MESSAGES_H\n#define OTTLA_GENERATED_MESSAGES_H\n");
     emit_api_rows(file, schemas, count);
     emit_message_rows(file, schemas, count);
+    fprintf(file, "\n#endif\n");
+    close_output(file);
+    file = open_output(directory, "all", ".h");
+    fprintf(file, "/* Generated: the headers of all messages. */\n#ifndef OTTLA_GENERATED_ALL_H\n"
+                  "#define OTTLA_GENERATED_ALL_H\n\n");
+    for (int i = 0; i < count; i++) {
+        fprintf(file, "#include \"generated/protocol/%s.h\"\n", schemas[i]->base);
+    }
     fprintf(file, "\n#endif\n");
     close_output(file);
 }
