@@ -1,0 +1,15 @@
+/* The APIs this broker serves: dispatch, ApiVersions and the reference pages come from this table.
+ *
+ * Included with API(c_name, ENUM_NAME, authorization) defined. c_name is the schema's, ENUM_NAME its spelling in
+ * API_LIST; versions are those of the schema. The authorization says what an authorizer will be asked: resource and
+ * operation, or EACH where the handler asks per named resource. To add an API: a row here, handle_<c_name>() in a file
+ * of its own, and the generated header in dispatch.c. */
+
+API(produce, PRODUCE, AUTHORIZE_EACH_TOPIC_WRITE)
+API(fetch, FETCH, AUTHORIZE_EACH_TOPIC_READ)
+API(list_offsets, LIST_OFFSETS, AUTHORIZE_EACH_TOPIC_DESCRIBE)
+API(metadata, METADATA, AUTHORIZE_EACH_TOPIC_DESCRIBE)
+API(leader_and_isr, LEADER_AND_ISR, AUTHORIZE_CLUSTER_ACTION)
+API(stop_replica, STOP_REPLICA, AUTHORIZE_CLUSTER_ACTION)
+API(update_metadata, UPDATE_METADATA, AUTHORIZE_CLUSTER_ACTION)
+API(api_versions, API_VERSIONS, AUTHORIZE_NOTHING)

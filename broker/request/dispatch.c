@@ -1,0 +1,257 @@
+/* The table of APIs turned into calls, the pool of requests, and the way of an answer to the transport. */
+#include "broker/request/dispatch.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "broker/base/check.h"
+#include "broker/base/clock.h"
+#include "broker/base/errors.h"
+#include "broker/base/trace.h"
+#include "broker/protocol/api_keys.h"
+#include "broker/protocol/errors.h"
+#include "broker/request/waiting_room.h"
+#include "generated/protocol/api_versions.h"
+#include "generated/protocol/fetch.h"
+#include "generated/protocol/leader_and_isr.h"
+#include "generated/protocol/list_offsets.h"
+#include "generated/protocol/metadata.h"
+#include "generated/protocol/produce.h"
+#include "generated/protocol/stop_replica.h"
+#include "generated/protocol/update_metadata.h"
+
+#define AREA "request"
+
+struct dispatcher {
+    struct request_context *context;
+    struct request *free;
+    int32_t free_count;
+    int32_t in_flight;
+};
+
+/* The generated functions are typed; these give them one shape. */
+#define API(c_name, enum_name, authorization)                                                                          \
+    static int decode_##c_name(struct reader *r, int16_t version, struct arena *arena, void *ret_message) {            \
+        return c_name##_request_decode(r, version, arena, ret_message);                                                \
+    }                                                                                                                  \
+    static void encode_##c_name(const void *message, int16_t version, struct encoder *e) {                             \
+        c_name##_response_encode(message, version, e);                                                                 \
+    }
+#include "broker/request/api.tbl.h"
+#undef API
+
+#define API(c_name, enum_name, authorization)                                                                          \
+    {API_##enum_name,                                                                                                  \
+     enum_name##_REQUEST_VERSION_MIN,                                                                                  \
+     enum_name##_REQUEST_VERSION_MAX,                                                                                  \
+     authorization,                                                                                                    \
+     sizeof(struct c_name##_request),                                                                                  \
+     decode_##c_name,                                                                                                  \
+     encode_##c_name,                                                                                                  \
+     handle_##c_name},
+static const struct api_row rows[] = {
+#include "broker/request/api.tbl.h"
+};
+#undef API
+
+const struct api_row *dispatch_rows(int32_t *ret_count) {
+    *ret_count = (int32_t)ARRAY_SIZE(rows);
+    return rows;
+}
+
+const struct api_row *dispatch_row(int16_t key) {
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        if (rows[i].key == key) {
+            return &rows[i];
+        }
+    }
+    return NULL;
+}
+
+struct dispatcher *dispatcher_create(struct request_context *context) {
+    for (size_t i = 1; i < ARRAY_SIZE(rows); i++) {
+        CHECK(rows[i - 1].key < rows[i].key);
+    }
+    struct dispatcher *dispatcher = xcalloc(1, sizeof *dispatcher);
+    dispatcher->context = context;
+    context->waiting_room = waiting_room_create(context->clock);
+    return dispatcher;
+}
+
+void dispatcher_stop(struct dispatcher *dispatcher) {
+    waiting_room_finish_all(dispatcher->context->waiting_room);
+}
+
+void dispatcher_destroy(struct dispatcher *dispatcher) {
+    if (dispatcher == NULL) {
+        return;
+    }
+    CHECK(dispatcher->in_flight == 0);
+    while (dispatcher->free != NULL) {
+        struct request *request = dispatcher->free;
+        dispatcher->free = request->next_free;
+        arena_deinit(&request->arena);
+        free(request);
+    }
+    waiting_room_destroy(dispatcher->context->waiting_room);
+    free(dispatcher);
+}
+
+int32_t dispatcher_in_flight(const struct dispatcher *dispatcher) {
+    return dispatcher->in_flight;
+}
+
+/* A request object with an empty arena, from the pool when there is one. */
+static struct request *request_take(struct dispatcher *dispatcher) {
+    struct request *request = dispatcher->free;
+    if (request != NULL) {
+        dispatcher->free = request->next_free;
+        dispatcher->free_count--;
+        struct arena arena = request->arena;
+        *request = (struct request){.arena = arena};
+    } else {
+        request = xcalloc(1, sizeof *request);
+        arena_init(&request->arena, SIZE_MAX);
+    }
+    request->dispatcher = dispatcher;
+    request->context = dispatcher->context;
+    dispatcher->in_flight++;
+    return request;
+}
+
+static void request_release(void *owner) {
+    struct request *request = owner;
+    struct dispatcher *dispatcher = request->dispatcher;
+    dispatcher->in_flight--;
+    if (dispatcher->free_count >= REQUEST_POOL_MAX) {
+        arena_deinit(&request->arena);
+        free(request);
+        return;
+    }
+    arena_reset(&request->arena, SIZE_MAX);
+    request->next_free = dispatcher->free;
+    dispatcher->free = request;
+    dispatcher->free_count++;
+}
+
+/* Cuts the request loose from its exchange; nobody calls back into it afterwards. */
+static struct exchange *request_detach(struct request *request) {
+    struct exchange *exchange = request->exchange;
+    CHECK(exchange != NULL); /* answered twice otherwise */
+    request->exchange = NULL;
+    exchange->on_abandoned = NULL;
+    exchange->server = NULL;
+    return exchange;
+}
+
+void request_answer(struct request *request, const void *message) {
+    const int16_t key = request->header.api_key;
+    const int16_t version = request->header.api_version;
+    struct encoder measure = encoder_counting();
+    response_header_encode(key, version, request->header.correlation_id, &measure);
+    request->row->encode(message, version, &measure);
+    CHECK((int64_t)measure.counted + measure.splice_bytes <= INT32_MAX);
+
+    size_t size = sizeof(int32_t) + measure.counted;
+    uint8_t *bytes = arena_alloc(&request->arena, size);
+    struct encoder e = encoder_of(bytes, size);
+    e.splice_capacity = measure.splice_count;
+    e.splices = measure.splice_count > 0 ? ARENA_ARRAY(&request->arena, struct splice, measure.splice_count) : NULL;
+    writer_i32(&e.w, (int32_t)((int64_t)measure.counted + measure.splice_bytes));
+    response_header_encode(key, version, request->header.correlation_id, &e);
+    request->row->encode(message, version, &e);
+    CHECK(!e.w.failed && writer_size(&e.w) == size);
+
+    struct exchange *exchange = request_detach(request);
+    struct answer answer = {.bytes = bytes,
+                            .size = size,
+                            .splices = e.splices,
+                            .splice_count = e.splice_count,
+                            .on_sent = request_release,
+                            .owner = request};
+    exchange->ops->answer(exchange, &answer);
+}
+
+void request_answer_nothing(struct request *request) {
+    struct exchange *exchange = request_detach(request);
+    request_release(request);
+    exchange->ops->answer_nothing(exchange);
+}
+
+void request_close_connection(struct request *request) {
+    struct exchange *exchange = request_detach(request);
+    request_release(request);
+    exchange->ops->close(exchange);
+}
+
+static void on_exchange_abandoned(struct exchange *exchange) {
+    struct request *request = exchange->server;
+    request->is_abandoned = true;
+    if (request->on_abandoned != NULL) {
+        request->on_abandoned(request);
+    }
+}
+
+/* KIP-511: an ApiVersions version nobody knows yet is answered in version 0 with the range of ApiVersions itself, so
+ * that a newer client can try again on the same connection. */
+static void answer_unknown_api_versions(struct request *request) {
+    struct api_versions_response response;
+    struct api_versions_response_api_version range = {API_API_VERSIONS, API_VERSIONS_REQUEST_VERSION_MIN,
+                                                      API_VERSIONS_REQUEST_VERSION_MAX};
+    api_versions_response_init(&response);
+    response.error_code = KAFKA_UNSUPPORTED_VERSION;
+    response.api_keys = &range;
+    response.api_keys_count = 1;
+    request->header.api_version = 0;
+    request_answer(request, &response);
+}
+
+/* Whoever asks for what is not served sees nothing but the end of the connection; operators need to see why. */
+static void refuse(struct request *request, const char *why) {
+    trace_info(AREA, "Closing connection of client %.*s (%.*s): %s, API key %" PRId16 " (%s) version %" PRId16,
+               STR_ARGS(request->client_host), STR_ARGS(request->header.client_id), why, request->header.api_key,
+               api_name(request->header.api_key), request->header.api_version);
+    request_close_connection(request);
+}
+
+void dispatch_frame(struct dispatcher *dispatcher, struct exchange *exchange, uint8_t *frame, size_t size) {
+    struct request *request = request_take(dispatcher);
+    request->exchange = exchange;
+    request->received_ms = clock_now_ms(dispatcher->context->clock);
+    request->client_host = exchange->client_host;
+    request->listener = exchange->listener;
+    request->is_privileged = exchange->is_privileged;
+    exchange->server = request;
+    exchange->on_abandoned = on_exchange_abandoned;
+
+    struct reader r = reader_of(frame, size);
+    int status = request_header_decode(&r, &request->header);
+    if (status != 0) {
+        refuse(request, status == ERR_INVALID ? "unknown API" : "malformed request header");
+        return;
+    }
+    const struct api_row *row = dispatch_row(request->header.api_key);
+    if (row == NULL) {
+        refuse(request, "API not served");
+        return;
+    }
+    request->row = row;
+    if (request->header.api_version < row->version_min || request->header.api_version > row->version_max) {
+        if (row->key == API_API_VERSIONS) {
+            answer_unknown_api_versions(request);
+        } else {
+            refuse(request, "version not served");
+        }
+        return;
+    }
+    arena_reset(&request->arena, REQUEST_DECODE_FLOOR_BYTES + REQUEST_DECODE_FACTOR * size);
+    void *message = arena_alloc(&request->arena, row->message_size);
+    status = row->decode(&r, request->header.api_version, &request->arena, message);
+    if (status != 0) {
+        refuse(request, status == ERR_TOO_LARGE ? "request takes too much memory" : "malformed request");
+        return;
+    }
+    request->arena.budget = SIZE_MAX;
+    request->message = message;
+    row->handle(request);
+}
