@@ -6,6 +6,7 @@
 #define OTTLA_BASE_CLOCK_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct clock;
