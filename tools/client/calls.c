@@ -11,6 +11,10 @@
 #define API_VERSIONS_KEY 18
 #define API_VERSIONS_MAX 3
 #define API_VERSIONS_FLEXIBLE 3
+#define PRODUCE_KEY 0
+#define PRODUCE_MIN 3 /* record batches of magic 2 */
+#define PRODUCE_MAX 11
+#define PRODUCE_FLEXIBLE 9
 #define FETCH_KEY 1
 #define FETCH_MIN 4
 #define FETCH_MAX 17
@@ -40,6 +44,19 @@
         return error;                                                                                                  \
     }
 CLIENT_CALLS(DEFINE_CALL)
+
+int call_produce_unanswered(struct connection *connection, const struct produce_request *request, int64_t deadline_ms) {
+    int16_t version;
+    int error = connection_version(connection, PRODUCE_KEY, PRODUCE_MIN, PRODUCE_MAX, &version);
+    if (error != 0) {
+        return error;
+    }
+    struct encoder e;
+    connection_begin(connection, PRODUCE_KEY, version, version >= PRODUCE_FLEXIBLE,
+                     produce_request_encoded_size(request, version), &e);
+    produce_request_encode(request, version, &e);
+    return connection_send(connection, &e, deadline_ms);
+}
 
 static int exchange_api_versions(struct connection *connection, int16_t version, int64_t deadline_ms,
                                  struct arena *arena, struct api_versions_response *ret_response) {

@@ -54,6 +54,9 @@ CLIENT_CALLS(DECLARE_CALL)
 int call_api_versions(struct connection *connection, int64_t deadline_ms, struct arena *arena,
                       struct api_versions_response *ret_response);
 
+/* A produce with acks=0, which the broker does not answer. */
+int call_produce_unanswered(struct connection *connection, const struct produce_request *request, int64_t deadline_ms);
+
 /* A fetch whose answer is not waited for, so that several brokers can be asked at once. The version goes to
  * fetch_take(), once connection_poll_answer() has said 1. */
 int fetch_send(struct connection *connection, const struct fetch_request *request, int16_t version,
