@@ -34,7 +34,7 @@ LIBRARY_OBJECTS := $(LIBRARY_SOURCES:%.c=$(BUILD)/obj/%.o) $(GENERATED:$(BUILD)/
 LIBRARY := $(BUILD)/libottla.a
 TOOL_SOURCES := $(wildcard tools/*.c tools/client/*.c)
 TOOL_OBJECTS := $(TOOL_SOURCES:%.c=$(BUILD)/obj/%.o)
-TEST_LIB_OBJECTS := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/lib/*.c))
+TEST_LIB_OBJECTS := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/lib/*.c)) $(BUILD)/obj/generated/tests/descriptors.o
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*.c))
 SIM_OBJECTS := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/simulation/*.c tests/simulation/checkers/*.c))
 SOURCES := $(shell find broker replication coordinator-client tools tests -name '*.[ch]' 2>/dev/null)
@@ -64,8 +64,14 @@ $(MESSAGE_INDEX) &: $(SCHEMAS) $(BUILD)/generate
 	@mkdir -p $(@D)
 	$(Q)$(BUILD)/generate --index $(@D) $(SCHEMAS)
 
+# The schemas as tables, so that tests can check the generated code by other means.
+$(BUILD)/generated/tests/descriptors.c: $(SCHEMAS) $(BUILD)/generate
+	@mkdir -p $(@D)
+	$(Q)$(BUILD)/generate --descriptors $(@D) $(SCHEMAS)
+
 # Headers must exist before anything that may include them is compiled.
-$(LIBRARY_OBJECTS) $(TOOL_OBJECTS) $(TEST_LIB_OBJECTS) $(SIM_OBJECTS): | $(GENERATED) $(MESSAGE_INDEX)
+$(LIBRARY_OBJECTS) $(TOOL_OBJECTS) $(TEST_LIB_OBJECTS) $(SIM_OBJECTS) \
+    $(UNIT_TESTS:$(BUILD)/%=$(BUILD)/obj/%.o): | $(GENERATED) $(MESSAGE_INDEX)
 
 $(BUILD)/obj/generated/%.o: $(BUILD)/generated/%.c
 	@mkdir -p $(@D)

@@ -1,6 +1,7 @@
 /* The message generator: turns schemas into C. Built and run by the Makefile before anything else.
  *
  *   generate NAME.schema OUTDIR              writes OUTDIR/NAME.h and OUTDIR/NAME.c (their shape: codec.h)
+ *   generate --descriptors OUTDIR A.schema ... writes OUTDIR/descriptors.c: the schemas as tables, for tests
  *   generate --index OUTDIR A.schema ...     writes OUTDIR/messages.h (every message and every API, as X-macros) and
  *                                            OUTDIR/all.h (includes every header)
  *
@@ -16,7 +17,8 @@
  * is not on the wire, and must hold its default there unless it is `ignorable`. From the `flexible` version on,
  * lengths are compact and every struct ends with a tag buffer. `(data)` and `(header)` mark messages that are no API.
  * `#` opens a comment line. `deprecated`, `on`, `key`, `zero-copy` and `<...>` are for the reader. */
-#include "broker/protocol/generate/emit.h"
+#include "broker/protocol/generate/descriptors.h"
+#include "broker/protocol/generate/emit_source.h"
 #include "broker/protocol/generate/index.h"
 
 int main(int argument_count, char **arguments) {
@@ -25,8 +27,12 @@ int main(int argument_count, char **arguments) {
         emit_index(arguments[2], arguments + 3, argument_count - 3);
         return 0;
     }
+    if (argument_count >= 4 && strcmp(arguments[1], "--descriptors") == 0) {
+        emit_descriptors(arguments[2], arguments + 3, argument_count - 3);
+        return 0;
+    }
     if (argument_count != 3) {
-        fprintf(stderr, "usage: generate NAME.schema OUTDIR | generate --index OUTDIR NAME.schema ...\n");
+        fprintf(stderr, "usage: generate NAME.schema OUTDIR | generate --index|--descriptors OUTDIR NAME.schema ...\n");
         return 1;
     }
     struct schema *schema = allocate(sizeof *schema);
