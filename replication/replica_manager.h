@@ -12,6 +12,7 @@
 #include "broker/log/log_manager.h"
 #include "broker/metadata/image.h"
 #include "broker/network/transport.h"
+#include "replication/partition_watcher.h"
 
 struct replica_manager;
 struct partition_runtime;
@@ -94,15 +95,8 @@ void replica_manager_append(struct replica_manager *manager, struct str topic, i
 int16_t partition_runtime_ack_state(const struct partition_runtime *partition, int64_t last_offset,
                                     int32_t leader_epoch);
 
-/* Watching a partition: called on the loop whenever its log end, high watermark, leadership or start offset may have
- * changed, after the change. The list is intrusive; a watcher may remove itself in its callback. */
-struct partition_watcher {
-    struct partition_watcher *next;
-    struct partition_watcher **link; /* NULL while not in a list */
-    void (*on_change)(struct partition_watcher *watcher);
-};
+/* Watching a partition: partition_watcher.h says when it is called. */
 void partition_runtime_watch(struct partition_runtime *partition, struct partition_watcher *watcher);
-void partition_watcher_remove(struct partition_watcher *watcher);
 
 enum fetch_isolation { FETCH_LOG_END, FETCH_HIGH_WATERMARK, FETCH_TXN_COMMITTED };
 
@@ -110,6 +104,7 @@ enum fetch_isolation { FETCH_LOG_END, FETCH_HIGH_WATERMARK, FETCH_TXN_COMMITTED 
  * leader knows of that follower, unless it diverges. */
 struct partition_fetch {
     int32_t replica_id; /* -1 consumer, -2 debugging consumer */
+    bool is_reread;     /* looked at again while the fetch waits: the follower's state was updated the first time */
     int64_t fetch_offset;
     int32_t current_leader_epoch; /* -1 unknown */
     int32_t last_fetched_epoch;   /* -1 unknown */
@@ -131,11 +126,29 @@ struct partition_fetch {
     struct log_read_info read; /* one reference to the file when size > 0 */
 };
 void partition_runtime_fetch(struct partition_runtime *partition, struct partition_fetch *fetch);
+/* Once per Fetch request of a follower (v15+: with its ReplicaEpoch, else -1), before its partitions are looked at:
+ * with incremental sessions most of them are not named, and yet the follower is alive for all of them. */
+void replica_manager_on_follower_fetch(struct replica_manager *manager, int32_t replica_id, int64_t replica_epoch);
 /* Bytes a fetch from `offset` could now get (for fetch.min.bytes), without reading. */
 int64_t partition_runtime_available_bytes(const struct partition_runtime *partition, int64_t offset,
                                           enum fetch_isolation isolation);
 /* Smallest log start among live in-sync replicas, for DeleteRecords. */
 int64_t partition_runtime_low_watermark(const struct partition_runtime *partition);
+
+/* OffsetForLeaderEpoch: Kafka error, and where `leader_epoch` ends here (-1, -1 when not known). */
+int16_t partition_runtime_offset_for_leader_epoch(const struct partition_runtime *partition,
+                                                  int32_t current_leader_epoch, int32_t leader_epoch,
+                                                  struct log_epoch_end *ret_end);
+/* DeleteRecords: raises the log start to `offset` (-1: the high watermark). Kafka error and the low watermark now; the
+ * caller waits until partition_runtime_low_watermark() reaches *ret_offset. */
+int16_t partition_runtime_delete_records(struct partition_runtime *partition, int64_t offset, int64_t *ret_offset,
+                                         int64_t *ret_low_watermark);
+const char *partition_runtime_topic(const struct partition_runtime *partition);
+int32_t partition_runtime_index(const struct partition_runtime *partition);
+/* For log_manager_config.high_watermark: false when the checkpointed value stands. `context` is the manager. */
+bool replica_manager_high_watermark(void *context, const char *topic, int32_t partition, int64_t *ret_offset);
+typedef void partition_visitor(void *context, struct partition_runtime *partition);
+void replica_manager_for_each(struct replica_manager *manager, partition_visitor *visit, void *context);
 
 int32_t replica_manager_partition_count(const struct replica_manager *manager);
 /* A log directory failed: its partitions answer KAFKA_STORAGE_ERROR from now on. */

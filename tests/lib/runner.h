@@ -14,5 +14,8 @@ struct test {
 
 /* Returns the exit status for main(). */
 int run_tests(const char *suite_name, const struct test *tests, size_t count);
+/* The same, with functions run before and after each test. */
+int run_tests_with_fixture(const char *suite_name, const struct test *tests, size_t count, void (*set_up)(void),
+                           void (*tear_down)(void));
 
 #endif
