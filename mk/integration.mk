@@ -10,3 +10,13 @@ $(WITNESS): tests/integration/witness.c broker/base/check.c
 
 .PHONY: witness
 witness: $(WITNESS)
+
+$(BUILD)/tests/replay: $(BUILD)/obj/tests/bench/replay.o $(LIBRARY)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) $^ $(LIBS) -o $@
+
+.PHONY: bench
+## make bench           CPU per gigabyte and per request of three brokers
+bench: deps
+	@$(MAKE) -s all
+	@tests/bench/run
