@@ -1,0 +1,13 @@
+/* StopReplica: the controller takes partitions away, with or without their data (zookeeper-mode.md 4.3). */
+#include "generated/protocol/stop_replica.h"
+#include "broker/request/context.h"
+#include "broker/request/handlers.h"
+#include "replication/replica_manager.h"
+
+void handle_stop_replica(struct request *request) {
+    struct stop_replica_response response;
+    stop_replica_response_init(&response);
+    replica_manager_stop_replica(request->context->replicas, request->message, request->header.api_version,
+                                 &request->arena, &response);
+    request_answer(request, &response);
+}
