@@ -82,17 +82,17 @@ static const struct {
 };
 
 /* All settings of the producer, as text. Type errors of options are the option library's. */
-static int gather_settings(const struct options *options, struct properties *settings, struct failure *failure) {
+static int gather_settings(const struct options *options, struct property_list *settings, struct failure *failure) {
     const char *path;
     int error = options_string(options, "producer.config", NULL, &path, failure);
     if (error != 0) {
         return error;
     }
-    if (path != NULL && properties_load(settings, path) != 0) {
+    if (path != NULL && property_list_load(settings, path) != 0) {
         return failure_set(failure, "java.nio.file.NoSuchFileException", "%s", path);
     }
     for (size_t i = 0; i < options_count(options, "producer-property"); i++) {
-        properties_set_pair(settings, options_nth(options, "producer-property", i));
+        property_list_set_pair(settings, options_nth(options, "producer-property", i));
     }
     for (size_t i = 0; i < ARRAY_SIZE(merged); i++) {
         const char *text;
@@ -108,25 +108,25 @@ static int gather_settings(const struct options *options, struct properties *set
             return error;
         }
         if (text != NULL) {
-            properties_set(settings, merged[i].key, text);
-        } else if (merged[i].fallback != NULL && properties_get(settings, merged[i].key) == NULL) {
-            properties_set(settings, merged[i].key, merged[i].fallback);
+            property_list_set(settings, merged[i].key, text);
+        } else if (merged[i].fallback != NULL && property_list_get(settings, merged[i].key) == NULL) {
+            property_list_set(settings, merged[i].key, merged[i].fallback);
         }
     }
     const char *codec = options_text(options, "compression-codec");
-    properties_set(settings, "compression.type",
-                   codec != NULL                               ? codec
-                   : options_has(options, "compression-codec") ? "gzip"
-                                                               : "none");
-    if (properties_get(settings, "client.id") == NULL) {
-        properties_set(settings, "client.id", "console-producer");
+    property_list_set(settings, "compression.type",
+                      codec != NULL                               ? codec
+                      : options_has(options, "compression-codec") ? "gzip"
+                                                                  : "none");
+    if (property_list_get(settings, "client.id") == NULL) {
+        property_list_set(settings, "client.id", "console-producer");
     }
     return 0;
 }
 
-static int number_of(const struct properties *settings, const char *key, int64_t fallback, int64_t max,
+static int number_of(const struct property_list *settings, const char *key, int64_t fallback, int64_t max,
                      int64_t *ret_value, struct failure *failure) {
-    const char *text = properties_get(settings, key);
+    const char *text = property_list_get(settings, key);
     *ret_value = fallback;
     if (text != NULL && (parse_int64(text, ret_value) != 0 || *ret_value > max || *ret_value < -max)) {
         return failure_set(failure, CONFIG_EXCEPTION, "Invalid value %s for configuration %s: Not a number of type %s",
@@ -169,9 +169,9 @@ static int parse_codec(const char *text, enum compression_codec *ret_codec, stru
 }
 
 /* Idempotence is on unless a setting speaks against it; asked for by name, such a setting is an error (KIP-679). */
-static int settle_idempotence(const struct properties *settings, struct producer_settings *ret,
+static int settle_idempotence(const struct property_list *settings, struct producer_settings *ret,
                               struct failure *failure) {
-    const char *asked = properties_get(settings, "enable.idempotence");
+    const char *asked = property_list_get(settings, "enable.idempotence");
     int64_t in_flight;
     int error = number_of(settings, "max.in.flight.requests.per.connection", 5, INT32_MAX, &in_flight, failure);
     if (error != 0) {
@@ -196,7 +196,8 @@ static int settle_idempotence(const struct properties *settings, struct producer
                        "producer.");
 }
 
-static int parse_settings(const struct properties *settings, struct producer_settings *ret, struct failure *failure) {
+static int parse_settings(const struct property_list *settings, struct producer_settings *ret,
+                          struct failure *failure) {
     int64_t batch_size = 0;
     int64_t retries = 0;
     int64_t request_timeout_ms = 0;
@@ -223,8 +224,8 @@ static int parse_settings(const struct properties *settings, struct producer_set
     for (size_t i = 0; i < ARRAY_SIZE(numbers) && error == 0; i++) {
         error = number_of(settings, numbers[i].key, numbers[i].fallback, numbers[i].max, numbers[i].to, failure);
     }
-    error = error != 0 ? error : parse_acks(properties_get(settings, "acks"), &ret->acks, failure);
-    error = error != 0 ? error : parse_codec(properties_get(settings, "compression.type"), &ret->codec, failure);
+    error = error != 0 ? error : parse_acks(property_list_get(settings, "acks"), &ret->acks, failure);
+    error = error != 0 ? error : parse_codec(property_list_get(settings, "compression.type"), &ret->codec, failure);
     ret->batch_size = (int32_t)batch_size;
     ret->retries = (int32_t)retries;
     ret->request_timeout_ms = (int32_t)request_timeout_ms;
@@ -395,7 +396,7 @@ static int run(struct console *console, struct failure *failure) {
 }
 
 /* Reader, client and producer from the settings; then the lines. Returns the exit status. */
-static int produce(const struct options *options, struct properties *settings, struct properties *reader_settings,
+static int produce(const struct options *options, struct property_list *settings, struct property_list *reader_settings,
                    const char *bootstrap, struct failure *failure) {
     struct console console = {.is_sync = options_has(options, "sync"),
                               .is_terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO)};
@@ -411,10 +412,10 @@ static int produce(const struct options *options, struct properties *settings, s
     }
     console.topic = xstrdup(topic);
     console.signal_fd = signals_open();
-    char *log_name = xasprintf("Producer clientId=%s", properties_get(settings, "client.id"));
+    char *log_name = xasprintf("Producer clientId=%s", property_list_get(settings, "client.id"));
     struct client_settings client_settings = {
         .bootstrap = bootstrap,
-        .client_id = properties_get(settings, "client.id"),
+        .client_id = property_list_get(settings, "client.id"),
         .log_name = log_name,
         .request_timeout_ms = producer_settings.request_timeout_ms,
         .api_timeout_ms = (int32_t)MIN(producer_settings.max_block_ms, INT32_MAX),
@@ -447,13 +448,13 @@ static int produce(const struct options *options, struct properties *settings, s
 }
 
 /* The reader's settings: file first, --property over it. */
-static int gather_reader_settings(const struct options *options, struct properties *ret, struct failure *failure) {
+static int gather_reader_settings(const struct options *options, struct property_list *ret, struct failure *failure) {
     const char *path = options_text(options, "reader-config");
-    if (path != NULL && properties_load(ret, path) != 0) {
+    if (path != NULL && property_list_load(ret, path) != 0) {
         return failure_set(failure, "java.nio.file.NoSuchFileException", "%s", path);
     }
     for (size_t i = 0; i < options_count(options, "property"); i++) {
-        properties_set_pair(ret, options_nth(options, "property", i));
+        property_list_set_pair(ret, options_nth(options, "property", i));
     }
     const char *class_name = options_text(options, "line-reader");
     if (class_name != NULL && strcmp(class_name, "org.apache.kafka.tools.LineMessageReader") != 0 &&
@@ -484,8 +485,8 @@ static int check_options(const struct options *options, const char **ret_bootstr
 int tool_console_producer(int argc, char **argv) {
     struct options options;
     struct failure failure = {0};
-    struct properties settings = {0};
-    struct properties reader_settings = {0};
+    struct property_list settings = {0};
+    struct property_list reader_settings = {0};
     const char *bootstrap = NULL;
     int status;
     if (options_parse(&options, specs, ARRAY_SIZE(specs), argc, argv, &failure) != 0) {
@@ -509,8 +510,8 @@ int tool_console_producer(int argc, char **argv) {
         fprintf(stderr, "%s%s%s\n", is_option_error ? "" : failure.class_name, is_option_error ? "" : ": ",
                 failure.text);
     }
-    properties_deinit(&settings);
-    properties_deinit(&reader_settings);
+    property_list_deinit(&settings);
+    property_list_deinit(&reader_settings);
     failure_clear(&failure);
     options_deinit(&options);
     return status;

@@ -12,8 +12,8 @@
 
 #define KAFKA_EXCEPTION "org.apache.kafka.common.KafkaException"
 
-static const char *property_or(const struct properties *properties, const char *key, const char *fallback) {
-    const char *value = properties_get(properties, key);
+static const char *property_or(const struct property_list *properties, const char *key, const char *fallback) {
+    const char *value = property_list_get(properties, key);
     return value != NULL ? value : fallback;
 }
 
@@ -38,16 +38,16 @@ static int check_separators(const struct line_reader *reader, struct failure *fa
     return 0;
 }
 
-int line_reader_init(struct line_reader *reader, const struct properties *properties, struct failure *failure) {
+int line_reader_init(struct line_reader *reader, const struct property_list *properties, struct failure *failure) {
     *reader = (struct line_reader){
-        .parse_key = properties_bool(properties, "parse.key", false),
-        .parse_headers = properties_bool(properties, "parse.headers", false),
-        .ignore_error = properties_bool(properties, "ignore.error", false),
+        .parse_key = property_list_bool(properties, "parse.key", false),
+        .parse_headers = property_list_bool(properties, "parse.headers", false),
+        .ignore_error = property_list_bool(properties, "ignore.error", false),
         .key_separator = property_or(properties, "key.separator", "\t"),
         .headers_delimiter = property_or(properties, "headers.delimiter", "\t"),
         .headers_separator = property_or(properties, "headers.separator", ","),
         .headers_key_separator = property_or(properties, "headers.key.separator", ":"),
-        .null_marker = properties_get(properties, "null.marker"),
+        .null_marker = property_list_get(properties, "null.marker"),
     };
     int error = check_separators(reader, failure);
     if (error != 0) {

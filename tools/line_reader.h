@@ -3,7 +3,7 @@
 #define OTTLA_TOOLS_LINE_READER_H
 
 #include "tools/client/producer.h"
-#include "tools/properties.h"
+#include "tools/property_list.h"
 #include "tools/report.h"
 
 struct line_reader {
@@ -22,7 +22,7 @@ struct line_reader {
 };
 
 /* The texts stay the properties'. ERR_INVALID with the failure set when two separators are equal. */
-int line_reader_init(struct line_reader *reader, const struct properties *properties, struct failure *failure);
+int line_reader_init(struct line_reader *reader, const struct property_list *properties, struct failure *failure);
 void line_reader_deinit(struct line_reader *reader);
 /* Parses the next line; the record points into it and into the reader until the next call. */
 int line_reader_parse(struct line_reader *reader, struct str line, struct producer_record *ret_record,

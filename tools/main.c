@@ -14,6 +14,7 @@ struct tool {
 static const struct tool tools[] = {
     {"kafka-topics", tool_topics},
     {"kafka-console-producer", tool_console_producer},
+    {"kafka-console-consumer", tool_console_consumer},
 };
 
 /* Compares `name` with the tool's, letting an ending ".sh" and a missing "kafka-" pass. */

@@ -465,7 +465,7 @@ static int run_action(struct client *client, const struct options *options, stru
 int tool_topics(int argc, char **argv) {
     struct options options;
     struct failure failure = {0};
-    struct properties properties = {0};
+    struct property_list properties = {0};
     struct client client = {0};
     struct client_settings settings;
     const char *bootstrap;
@@ -490,7 +490,7 @@ int tool_topics(int argc, char **argv) {
         }
     }
     client_deinit(&client);
-    properties_deinit(&properties);
+    property_list_deinit(&properties);
     failure_clear(&failure);
     options_deinit(&options);
     return status;

@@ -55,7 +55,7 @@ static int retry(struct client *client, int error, int64_t deadline_ms, const ch
 }
 
 static int64_t request_deadline(const struct client *client, int64_t deadline_ms) {
-    return MIN(deadline_ms, now_ms() + client->settings.request_timeout_ms);
+    return MIN(deadline_ms, monotonic_ms() + client->settings.request_timeout_ms);
 }
 
 static int16_t create_topics_code(const struct create_topics_response *response) {
@@ -88,7 +88,7 @@ static int16_t list_partition_reassignments_code(const struct list_partition_rea
                  struct api##_response *ret_response, struct failure *failure) {                                       \
         int64_t deadline_ms = client_deadline(client);                                                                 \
         for (;;) {                                                                                                     \
-            struct connection *connection;                                                                             \
+            struct broker_connection *connection;                                                                      \
             int error = client_controller(client, deadline_ms, arena, &connection);                                    \
             if (error == 0) {                                                                                          \
                 error = call_##api(connection, request, request_deadline(client, deadline_ms), arena, ret_response);   \
@@ -112,7 +112,7 @@ DEFINE_CONTROLLER_CALL(admin_list_reassignments, list_partition_reassignments, "
 
 /* A named broker must be known before it can be asked; any broker will do for the rest. */
 static int connect_for_configs(struct client *client, int32_t node_id, int64_t deadline_ms, struct arena *arena,
-                               struct connection **ret_connection) {
+                               struct broker_connection **ret_connection) {
     if (node_id < 0) {
         return client_any(client, deadline_ms, ret_connection);
     }
@@ -133,7 +133,7 @@ static int connect_for_configs(struct client *client, int32_t node_id, int64_t d
                  struct api##_response *ret_response, struct failure *failure) {                                       \
         int64_t deadline_ms = client_deadline(client);                                                                 \
         for (;;) {                                                                                                     \
-            struct connection *connection;                                                                             \
+            struct broker_connection *connection;                                                                      \
             int error = connect_for_configs(client, node_id, deadline_ms, arena, &connection);                         \
             if (error == 0) {                                                                                          \
                 error = call_##api(connection, request, request_deadline(client, deadline_ms), arena, ret_response);   \

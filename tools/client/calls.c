@@ -22,21 +22,21 @@
 #define FETCH_TOPIC_IDS 13 /* KIP-516: from here on topics travel as ids */
 
 #define DEFINE_CALL(name, key, min, max, flexible)                                                                     \
-    int call_##name(struct connection *connection, const struct name##_request *request, int64_t deadline_ms,          \
+    int call_##name(struct broker_connection *connection, const struct name##_request *request, int64_t deadline_ms,   \
                     struct arena *arena, struct name##_response *ret_response) {                                       \
         int16_t version;                                                                                               \
-        int error = connection_version(connection, key, min, max, &version);                                           \
+        int error = broker_connection_version(connection, key, min, max, &version);                                    \
         if (error != 0) {                                                                                              \
             return error;                                                                                              \
         }                                                                                                              \
         struct encoder e;                                                                                              \
-        connection_begin(connection, key, version, version >= (flexible),                                              \
-                         name##_request_encoded_size(request, version), &e);                                           \
+        broker_connection_begin(connection, key, version, version >= (flexible),                                       \
+                                name##_request_encoded_size(request, version), &e);                                    \
         name##_request_encode(request, version, &e);                                                                   \
-        error = connection_send(connection, &e, deadline_ms);                                                          \
+        error = broker_connection_send(connection, &e, deadline_ms);                                                   \
         struct reader r;                                                                                               \
         if (error == 0) {                                                                                              \
-            error = connection_receive(connection, version >= (flexible), deadline_ms, arena, &r);                     \
+            error = broker_connection_receive(connection, version >= (flexible), deadline_ms, arena, &r);              \
         }                                                                                                              \
         if (error == 0) {                                                                                              \
             error = name##_response_decode(&r, version, arena, ret_response);                                          \
@@ -45,20 +45,21 @@
     }
 CLIENT_CALLS(DEFINE_CALL)
 
-int call_produce_unanswered(struct connection *connection, const struct produce_request *request, int64_t deadline_ms) {
+int call_produce_unanswered(struct broker_connection *connection, const struct produce_request *request,
+                            int64_t deadline_ms) {
     int16_t version;
-    int error = connection_version(connection, PRODUCE_KEY, PRODUCE_MIN, PRODUCE_MAX, &version);
+    int error = broker_connection_version(connection, PRODUCE_KEY, PRODUCE_MIN, PRODUCE_MAX, &version);
     if (error != 0) {
         return error;
     }
     struct encoder e;
-    connection_begin(connection, PRODUCE_KEY, version, version >= PRODUCE_FLEXIBLE,
-                     produce_request_encoded_size(request, version), &e);
+    broker_connection_begin(connection, PRODUCE_KEY, version, version >= PRODUCE_FLEXIBLE,
+                            produce_request_encoded_size(request, version), &e);
     produce_request_encode(request, version, &e);
-    return connection_send(connection, &e, deadline_ms);
+    return broker_connection_send(connection, &e, deadline_ms);
 }
 
-static int exchange_api_versions(struct connection *connection, int16_t version, int64_t deadline_ms,
+static int exchange_api_versions(struct broker_connection *connection, int16_t version, int64_t deadline_ms,
                                  struct arena *arena, struct api_versions_response *ret_response) {
     struct api_versions_request request;
     api_versions_request_init(&request);
@@ -67,14 +68,14 @@ static int exchange_api_versions(struct connection *connection, int16_t version,
         request.client_software_version = STR_LITERAL(TOOL_VERSION);
     }
     struct encoder e;
-    connection_begin(connection, API_VERSIONS_KEY, version, version >= API_VERSIONS_FLEXIBLE,
-                     api_versions_request_encoded_size(&request, version), &e);
+    broker_connection_begin(connection, API_VERSIONS_KEY, version, version >= API_VERSIONS_FLEXIBLE,
+                            api_versions_request_encoded_size(&request, version), &e);
     api_versions_request_encode(&request, version, &e);
-    int error = connection_send(connection, &e, deadline_ms);
+    int error = broker_connection_send(connection, &e, deadline_ms);
     struct reader r;
     if (error == 0) {
         /* This answer's header is never flexible: the client cannot know yet what the broker speaks (KIP-511). */
-        error = connection_receive(connection, false, deadline_ms, arena, &r);
+        error = broker_connection_receive(connection, false, deadline_ms, arena, &r);
     }
     if (error != 0) {
         return error;
@@ -87,7 +88,7 @@ static int exchange_api_versions(struct connection *connection, int16_t version,
     return api_versions_response_decode(&r, version, arena, ret_response);
 }
 
-int call_api_versions(struct connection *connection, int64_t deadline_ms, struct arena *arena,
+int call_api_versions(struct broker_connection *connection, int64_t deadline_ms, struct arena *arena,
                       struct api_versions_response *ret_response) {
     int error = exchange_api_versions(connection, API_VERSIONS_MAX, deadline_ms, arena, ret_response);
     if (error == 0 && ret_response->error_code == KAFKA_UNSUPPORTED_VERSION) {
@@ -107,23 +108,23 @@ int call_api_versions(struct connection *connection, int64_t deadline_ms, struct
     return 0;
 }
 
-int fetch_version(const struct connection *connection, bool topic_ids_known, int16_t *ret_version) {
-    return connection_version(connection, FETCH_KEY, FETCH_MIN, topic_ids_known ? FETCH_MAX : FETCH_TOPIC_IDS - 1,
-                              ret_version);
+int fetch_version(const struct broker_connection *connection, bool topic_ids_known, int16_t *ret_version) {
+    return broker_connection_version(connection, FETCH_KEY, FETCH_MIN,
+                                     topic_ids_known ? FETCH_MAX : FETCH_TOPIC_IDS - 1, ret_version);
 }
 
-int fetch_send(struct connection *connection, const struct fetch_request *request, int16_t version,
+int fetch_send(struct broker_connection *connection, const struct fetch_request *request, int16_t version,
                int64_t deadline_ms) {
     struct encoder e;
-    connection_begin(connection, FETCH_KEY, version, version >= FETCH_FLEXIBLE,
-                     fetch_request_encoded_size(request, version), &e);
+    broker_connection_begin(connection, FETCH_KEY, version, version >= FETCH_FLEXIBLE,
+                            fetch_request_encoded_size(request, version), &e);
     fetch_request_encode(request, version, &e);
-    return connection_send(connection, &e, deadline_ms);
+    return broker_connection_send(connection, &e, deadline_ms);
 }
 
-int fetch_take(struct connection *connection, int16_t version, struct arena *arena,
+int fetch_take(struct broker_connection *connection, int16_t version, struct arena *arena,
                struct fetch_response *ret_response) {
     struct reader r;
-    int error = connection_receive(connection, version >= FETCH_FLEXIBLE, now_ms(), arena, &r);
+    int error = broker_connection_receive(connection, version >= FETCH_FLEXIBLE, monotonic_ms(), arena, &r);
     return error != 0 ? error : fetch_response_decode(&r, version, arena, ret_response);
 }

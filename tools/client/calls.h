@@ -24,7 +24,7 @@
 #include "generated/protocol/list_partition_reassignments.h"
 #include "generated/protocol/metadata.h"
 #include "generated/protocol/produce.h"
-#include "tools/client/connection.h"
+#include "tools/client/broker_connection.h"
 
 /* name, key, lowest and highest version used, first flexible version */
 #define CLIENT_CALLS(X)                                                                                                \
@@ -45,24 +45,25 @@
     X(describe_cluster, 60, 0, 1, 0)
 
 #define DECLARE_CALL(name, key, min, max, flexible)                                                                    \
-    int call_##name(struct connection *connection, const struct name##_request *request, int64_t deadline_ms,          \
+    int call_##name(struct broker_connection *connection, const struct name##_request *request, int64_t deadline_ms,   \
                     struct arena *arena, struct name##_response *ret_response);
 CLIENT_CALLS(DECLARE_CALL)
 #undef DECLARE_CALL
 
 /* Asks for the ranges the broker serves and keeps them in the connection. */
-int call_api_versions(struct connection *connection, int64_t deadline_ms, struct arena *arena,
+int call_api_versions(struct broker_connection *connection, int64_t deadline_ms, struct arena *arena,
                       struct api_versions_response *ret_response);
 
 /* A produce with acks=0, which the broker does not answer. */
-int call_produce_unanswered(struct connection *connection, const struct produce_request *request, int64_t deadline_ms);
+int call_produce_unanswered(struct broker_connection *connection, const struct produce_request *request,
+                            int64_t deadline_ms);
 
 /* A fetch whose answer is not waited for, so that several brokers can be asked at once. The version goes to
- * fetch_take(), once connection_poll_answer() has said 1. */
-int fetch_send(struct connection *connection, const struct fetch_request *request, int16_t version,
+ * fetch_take(), once broker_connection_poll_answer() has said 1. */
+int fetch_send(struct broker_connection *connection, const struct fetch_request *request, int16_t version,
                int64_t deadline_ms);
-int fetch_version(const struct connection *connection, bool topic_ids_known, int16_t *ret_version);
-int fetch_take(struct connection *connection, int16_t version, struct arena *arena,
+int fetch_version(const struct broker_connection *connection, bool topic_ids_known, int16_t *ret_version);
+int fetch_take(struct broker_connection *connection, int16_t version, struct arena *arena,
                struct fetch_response *ret_response);
 
 #endif

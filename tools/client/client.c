@@ -68,8 +68,8 @@ bool addresses_are_valid(const char *text) {
 }
 
 int client_admin_settings(struct client_settings *settings, const char *bootstrap, const char *config_path,
-                          struct properties *properties, struct failure *failure) {
-    if (config_path != NULL && properties_load(properties, config_path) != 0) {
+                          struct property_list *properties, struct failure *failure) {
+    if (config_path != NULL && property_list_load(properties, config_path) != 0) {
         return failure_set(failure, "java.nio.file.NoSuchFileException", "%s", config_path);
     }
     *settings = (struct client_settings){
@@ -79,7 +79,7 @@ int client_admin_settings(struct client_settings *settings, const char *bootstra
         .api_timeout_ms = API_TIMEOUT_MS,
         .cancel_fd = -1,
     };
-    const char *id = properties_get(properties, "client.id");
+    const char *id = property_list_get(properties, "client.id");
     settings->client_id = id != NULL ? id : settings->client_id;
     const struct {
         const char *key;
@@ -87,7 +87,7 @@ int client_admin_settings(struct client_settings *settings, const char *bootstra
     } numbers[] = {{"request.timeout.ms", &settings->request_timeout_ms},
                    {"default.api.timeout.ms", &settings->api_timeout_ms}};
     for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
-        const char *text = properties_get(properties, numbers[i].key);
+        const char *text = property_list_get(properties, numbers[i].key);
         if (text != NULL && parse_int32(text, numbers[i].to) != 0) {
             return failure_set(failure, "org.apache.kafka.common.config.ConfigException",
                                "Invalid value %s for configuration %s: Not a number of type INT", text, numbers[i].key);
@@ -95,21 +95,21 @@ int client_admin_settings(struct client_settings *settings, const char *bootstra
     }
     /* The name lives with the properties that may have set it. */
     char *log_name = xasprintf("AdminClient clientId=%s", settings->client_id);
-    properties_set(properties, " log.name", log_name);
+    property_list_set(properties, " log.name", log_name);
     free(log_name);
-    settings->log_name = properties_get(properties, " log.name");
+    settings->log_name = property_list_get(properties, " log.name");
     return 0;
 }
 
 static struct client_node *node_create(const struct client *client, int32_t id, char *host, int32_t port, char *rack) {
     struct client_node *node = xcalloc(1, sizeof *node);
     *node = (struct client_node){.id = id, .host = host, .port = port, .rack = rack};
-    connection_init(&node->connection, client->settings.client_id, client->settings.cancel_fd);
+    broker_connection_init(&node->connection, client->settings.client_id, client->settings.cancel_fd);
     return node;
 }
 
 static void node_destroy(struct client_node *node) {
-    connection_close(&node->connection);
+    broker_connection_close(&node->connection);
     free(node->host);
     free(node->rack);
     free(node);
@@ -155,7 +155,7 @@ void client_deinit(struct client *client) {
 }
 
 int64_t client_deadline(const struct client *client) {
-    return now_ms() + client->settings.api_timeout_ms;
+    return monotonic_ms() + client->settings.api_timeout_ms;
 }
 
 /* "localhost/127.0.0.1:9092", "/127.0.0.1:9092" for a numeric host: as Java prints a socket address. */
@@ -176,13 +176,10 @@ static void format_socket_address(const struct client_node *node, char *ret_text
     snprintf(ret_text, size, "%s/%s:%d", node->host, numeric, node->port);
 }
 
-static void node_failed(struct client *client, struct client_node *node, bool logged) {
+static void node_failed(struct client *client, struct client_node *node) {
     int shift = MIN(node->failures, 10);
     node->failures++;
-    node->retry_at_ms = now_ms() + MIN(RECONNECT_BACKOFF_MS << shift, RECONNECT_BACKOFF_MAX_MS);
-    if (!logged) {
-        return;
-    }
+    node->retry_at_ms = monotonic_ms() + MIN(RECONNECT_BACKOFF_MS << shift, RECONNECT_BACKOFF_MAX_MS);
     char address[512];
     format_socket_address(node, address, sizeof address);
     report_log("WARN", NETWORK_LOGGER,
@@ -194,21 +191,21 @@ static void node_failed(struct client *client, struct client_node *node, bool lo
     }
 }
 
-/* Opens the connection if it is not and learns the broker's versions. */
-static int node_connect(struct client *client, struct client_node *node, int64_t deadline_ms) {
-    if (connection_is_open(&node->connection)) {
+int client_connect(struct client *client, struct client_node *node, struct broker_connection *connection,
+                   int64_t deadline_ms) {
+    if (broker_connection_is_open(connection)) {
         return 0;
     }
-    if (node->retry_at_ms > now_ms()) {
+    if (node->retry_at_ms > monotonic_ms()) {
         return ERR_DISCONNECTED;
     }
-    int64_t connect_deadline_ms = MIN(deadline_ms, now_ms() + CONNECT_TIMEOUT_MS);
-    int error = connection_open(&node->connection, node->host, node->port, connect_deadline_ms);
+    int64_t connect_deadline_ms = MIN(deadline_ms, monotonic_ms() + CONNECT_TIMEOUT_MS);
+    int error = broker_connection_open(connection, node->host, node->port, connect_deadline_ms);
     if (error == 0) {
         struct arena arena;
         arena_init(&arena, SIZE_MAX);
         struct api_versions_response response;
-        error = call_api_versions(&node->connection, MIN(deadline_ms, now_ms() + client->settings.request_timeout_ms),
+        error = call_api_versions(connection, MIN(deadline_ms, monotonic_ms() + client->settings.request_timeout_ms),
                                   &arena, &response);
         arena_deinit(&arena);
     }
@@ -216,12 +213,16 @@ static int node_connect(struct client *client, struct client_node *node, int64_t
         return error;
     }
     if (error != 0) {
-        connection_close(&node->connection);
-        node_failed(client, node, true);
+        broker_connection_close(connection);
+        node_failed(client, node);
         return ERR_DISCONNECTED;
     }
     node->failures = 0;
     return 0;
+}
+
+static int node_connect(struct client *client, struct client_node *node, int64_t deadline_ms) {
+    return client_connect(client, node, &node->connection, deadline_ms);
 }
 
 struct client_node *client_find_node(struct client *client, int32_t id) {
@@ -233,7 +234,7 @@ struct client_node *client_find_node(struct client *client, int32_t id) {
     return NULL;
 }
 
-int client_node(struct client *client, int32_t id, int64_t deadline_ms, struct connection **ret_connection) {
+int client_node(struct client *client, int32_t id, int64_t deadline_ms, struct broker_connection **ret_connection) {
     struct client_node *node = client_find_node(client, id);
     int error = node == NULL ? ERR_NOT_FOUND : node_connect(client, node, deadline_ms);
     *ret_connection = error == 0 ? &node->connection : NULL;
@@ -242,9 +243,9 @@ int client_node(struct client *client, int32_t id, int64_t deadline_ms, struct c
 
 /* One round over the list; open connections first. */
 static int try_nodes(struct client *client, struct client_node **nodes, int32_t count, int64_t deadline_ms,
-                     struct connection **ret_connection) {
+                     struct broker_connection **ret_connection) {
     for (int32_t i = 0; i < count; i++) {
-        if (connection_is_open(&nodes[i]->connection)) {
+        if (broker_connection_is_open(&nodes[i]->connection)) {
             *ret_connection = &nodes[i]->connection;
             return 0;
         }
@@ -259,7 +260,7 @@ static int try_nodes(struct client *client, struct client_node **nodes, int32_t 
     return ERR_DISCONNECTED;
 }
 
-int client_any(struct client *client, int64_t deadline_ms, struct connection **ret_connection) {
+int client_any(struct client *client, int64_t deadline_ms, struct broker_connection **ret_connection) {
     for (;;) {
         int error = try_nodes(client, client->nodes, client->node_count, deadline_ms, ret_connection);
         if (error == ERR_DISCONNECTED) {
@@ -268,11 +269,11 @@ int client_any(struct client *client, int64_t deadline_ms, struct connection **r
         if (error != ERR_DISCONNECTED) {
             return error;
         }
-        error = wait_fd(-1, 0, client->settings.cancel_fd, MIN(deadline_ms, now_ms() + RECONNECT_BACKOFF_MS));
+        error = wait_fd(-1, 0, client->settings.cancel_fd, MIN(deadline_ms, monotonic_ms() + RECONNECT_BACKOFF_MS));
         if (error == ERR_CLOSING) {
             return error;
         }
-        if (now_ms() >= deadline_ms) {
+        if (monotonic_ms() >= deadline_ms) {
             return ERR_TIMED_OUT;
         }
     }
@@ -326,12 +327,12 @@ int client_metadata(struct client *client, const struct str *topics, int32_t top
         }
     }
     for (;;) {
-        struct connection *connection;
+        struct broker_connection *connection;
         int error = client_any(client, deadline_ms, &connection);
         if (error != 0) {
             return error;
         }
-        int64_t request_deadline_ms = MIN(deadline_ms, now_ms() + client->settings.request_timeout_ms);
+        int64_t request_deadline_ms = MIN(deadline_ms, monotonic_ms() + client->settings.request_timeout_ms);
         error = call_metadata(connection, &request, request_deadline_ms, arena, ret_response);
         if (error == 0) {
             update_nodes(client, ret_response);
@@ -348,7 +349,7 @@ int client_metadata(struct client *client, const struct str *topics, int32_t top
 }
 
 int client_controller(struct client *client, int64_t deadline_ms, struct arena *arena,
-                      struct connection **ret_connection) {
+                      struct broker_connection **ret_connection) {
     for (;;) {
         int error = 0;
         if (client->controller_id < 0) {
@@ -377,7 +378,7 @@ void client_forget_controller(struct client *client) {
 }
 
 int client_backoff(struct client *client, int64_t deadline_ms) {
-    int64_t until_ms = now_ms() + RETRY_BACKOFF_MS;
+    int64_t until_ms = monotonic_ms() + RETRY_BACKOFF_MS;
     if (until_ms >= deadline_ms) {
         return ERR_TIMED_OUT;
     }

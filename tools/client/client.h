@@ -9,9 +9,9 @@
 #include <stdint.h>
 
 #include "broker/base/arena.h"
+#include "tools/client/broker_connection.h"
 #include "tools/client/calls.h"
-#include "tools/client/connection.h"
-#include "tools/properties.h"
+#include "tools/property_list.h"
 #include "tools/report.h"
 
 struct client_node {
@@ -19,7 +19,7 @@ struct client_node {
     char *host;
     int32_t port;
     char *rack; /* NULL for none */
-    struct connection connection;
+    struct broker_connection connection;
     int64_t retry_at_ms; /* not tried before this */
     int32_t failures;    /* in a row */
 };
@@ -50,7 +50,7 @@ bool addresses_are_valid(const char *text);
 /* The settings of an admin tool: defaults, then the file of --command-config (NULL for none). The settings point into
  * `properties`, which must outlive them. On failure the class and text are those of a file that cannot be read. */
 int client_admin_settings(struct client_settings *settings, const char *bootstrap, const char *config_path,
-                          struct properties *properties, struct failure *failure);
+                          struct property_list *properties, struct failure *failure);
 
 /* Parses the addresses. ERR_INVALID: "Invalid url in bootstrap.servers: nohost". */
 int client_init(struct client *client, const struct client_settings *settings, struct failure *failure);
@@ -59,10 +59,14 @@ void client_deinit(struct client *client);
 int64_t client_deadline(const struct client *client);
 
 /* An open connection that knows its broker's versions. Waits and tries on until the deadline. */
-int client_any(struct client *client, int64_t deadline_ms, struct connection **ret_connection);
+int client_any(struct client *client, int64_t deadline_ms, struct broker_connection **ret_connection);
 /* Of one broker; the brokers must be known. Tries once, unless it was just tried in vain: ERR_DISCONNECTED then. */
-int client_node(struct client *client, int32_t id, int64_t deadline_ms, struct connection **ret_connection);
+int client_node(struct client *client, int32_t id, int64_t deadline_ms, struct broker_connection **ret_connection);
 struct client_node *client_find_node(struct client *client, int32_t id);
+/* Opens a connection of the caller's own to a broker, with its versions; a failure is logged and makes the broker wait
+ * before the next try. 0, ERR_DISCONNECTED or ERR_CLOSING. */
+int client_connect(struct client *client, struct client_node *node, struct broker_connection *connection,
+                   int64_t deadline_ms);
 
 /* Metadata of the given topics (count -1 for all, 0 for none); brings the brokers up to date. Tried until the
  * deadline. */
@@ -70,7 +74,7 @@ int client_metadata(struct client *client, const struct str *topics, int32_t top
                     int64_t deadline_ms, struct arena *arena, struct metadata_response *ret_response);
 /* A connection to the controller, which is found by metadata if need be. */
 int client_controller(struct client *client, int64_t deadline_ms, struct arena *arena,
-                      struct connection **ret_connection);
+                      struct broker_connection **ret_connection);
 /* Forget who the controller is, after NOT_CONTROLLER. */
 void client_forget_controller(struct client *client);
 

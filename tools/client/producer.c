@@ -132,12 +132,12 @@ int producer_update_metadata(struct producer *producer, int64_t deadline_ms, str
     if (error != 0) {
         return error;
     }
-    producer->metadata_at_ms = now_ms();
+    producer->metadata_at_ms = monotonic_ms();
     const struct metadata_response_metadata_response_topic *topic =
         response.topics_count == 1 ? &response.topics[0] : NULL;
     const char *log_name = producer->client->settings.log_name;
     if (topic == NULL || topic->error_code != 0) {
-        struct connection *connection;
+        struct broker_connection *connection;
         int32_t correlation_id = 0;
         if (client_any(producer->client, deadline_ms, &connection) == 0) {
             correlation_id = connection->correlation_id;
@@ -170,7 +170,7 @@ static int await_metadata(struct producer *producer, struct failure *failure) {
     if (producer->partition_count > 0) {
         return 0;
     }
-    int64_t deadline_ms = now_ms() + producer->settings.max_block_ms;
+    int64_t deadline_ms = monotonic_ms() + producer->settings.max_block_ms;
     for (;;) {
         int error = producer_update_metadata(producer, deadline_ms, failure);
         if (error == 0 || error == ERR_CLOSING || failure->text != NULL) {
@@ -259,7 +259,7 @@ static struct producer_batch *open_batch(struct producer *producer, struct produ
     *batch = (struct producer_batch){
         .base_timestamp_ms = record->timestamp_ms,
         .max_timestamp_ms = record->timestamp_ms,
-        .created_ms = now_ms(),
+        .created_ms = monotonic_ms(),
         .producer_id = -1,
         .producer_epoch = -1,
         .base_sequence = -1,
@@ -279,7 +279,7 @@ static struct producer_batch *open_batch(struct producer *producer, struct produ
 
 /* Waits until the queue has room; what is queued is sent meanwhile. */
 static int await_memory(struct producer *producer, int64_t size, struct failure *failure) {
-    int64_t deadline_ms = now_ms() + producer->settings.max_block_ms;
+    int64_t deadline_ms = monotonic_ms() + producer->settings.max_block_ms;
     while (producer->queued_bytes > 0 && producer->queued_bytes + size > producer->settings.buffer_memory) {
         int error = producer_step(producer, true);
         if (error == 0 && producer->queued_bytes + size > producer->settings.buffer_memory) {
@@ -330,13 +330,13 @@ static bool batch_is_due(const struct producer *producer, const struct producer_
 }
 
 bool producer_batch_is_ready(const struct producer *producer, const struct producer_batch *batch, bool flush) {
-    int64_t now = now_ms();
+    int64_t now = monotonic_ms();
     return batch->retry_at_ms <= now && (flush || batch_is_due(producer, batch, now));
 }
 
 int64_t producer_wakeup_ms(const struct producer *producer) {
     int64_t wakeup_ms = INT64_MAX;
-    int64_t now = now_ms();
+    int64_t now = monotonic_ms();
     for (int32_t i = 0; i < producer->partition_count; i++) {
         const struct producer_batch *batch = producer->partitions[i].first;
         if (batch == NULL) {

@@ -35,7 +35,7 @@ static int32_t partition_index(const struct producer *producer, const struct pro
 
 /* Gives up batches older than delivery.timeout.ms. */
 static void expire_batches(struct producer *producer) {
-    int64_t oldest_ms = now_ms() - producer->settings.delivery_timeout_ms;
+    int64_t oldest_ms = monotonic_ms() - producer->settings.delivery_timeout_ms;
     for (int32_t i = 0; i < producer->partition_count; i++) {
         struct producer_partition *partition = &producer->partitions[i];
         while (partition->first != NULL && partition->first->created_ms <= oldest_ms) {
@@ -59,8 +59,8 @@ static int await_producer_id(struct producer *producer) {
     if (!producer->settings.idempotent || producer->producer_id >= 0) {
         return 0;
     }
-    struct connection *connection;
-    int64_t deadline_ms = now_ms() + METADATA_STEP_MS;
+    struct broker_connection *connection;
+    int64_t deadline_ms = monotonic_ms() + METADATA_STEP_MS;
     int error = client_any(producer->client, deadline_ms, &connection);
     if (error != 0) {
         return error == ERR_CLOSING ? error : ERR_DISCONNECTED;
@@ -72,7 +72,7 @@ static int await_producer_id(struct producer *producer) {
     request.producer_id = -1;
     request.producer_epoch = -1;
     struct init_producer_id_response response;
-    deadline_ms = now_ms() + producer->settings.request_timeout_ms;
+    deadline_ms = monotonic_ms() + producer->settings.request_timeout_ms;
     error = call_init_producer_id(connection, &request, deadline_ms, &producer->arena, &response);
     if (error == 0 && response.error_code == 0) {
         producer->producer_id = response.producer_id;
@@ -149,7 +149,7 @@ static void retry_or_fail(struct producer *producer, struct producer_partition *
                    producer->client->settings.log_name, correlation_id, STR_ARGS(producer->topic),
                    partition_index(producer, partition), left - 1, kafka_error_name(code),
                    has_text ? ". Error Message: " : "", STR_ARGS(message));
-        batch->retry_at_ms = now_ms() + producer->settings.retry_backoff_ms;
+        batch->retry_at_ms = monotonic_ms() + producer->settings.retry_backoff_ms;
         if (code == KAFKA_UNKNOWN_PRODUCER_ID) {
             /* The broker has forgotten this producer, so nothing of it can be there twice: begin anew. */
             producer->producer_id = -1;
@@ -201,9 +201,9 @@ static void take_answer(struct producer *producer, struct sending *sent, int32_t
 }
 
 /* One request and its answer. With acks=0 there is no answer to wait for. */
-static int exchange(struct producer *producer, struct connection *connection, const struct produce_request *request,
-                    struct produce_response *ret_response) {
-    int64_t deadline_ms = now_ms() + producer->settings.request_timeout_ms;
+static int exchange(struct producer *producer, struct broker_connection *connection,
+                    const struct produce_request *request, struct produce_response *ret_response) {
+    int64_t deadline_ms = monotonic_ms() + producer->settings.request_timeout_ms;
     if (producer->settings.acks == 0) {
         *ret_response = (struct produce_response){0};
         return call_produce_unanswered(connection, request, deadline_ms);
@@ -211,7 +211,8 @@ static int exchange(struct producer *producer, struct connection *connection, co
     return call_produce(connection, request, deadline_ms, &producer->arena, ret_response);
 }
 
-static int send_to(struct producer *producer, struct connection *connection, struct sending *sending, int32_t count) {
+static int send_to(struct producer *producer, struct broker_connection *connection, struct sending *sending,
+                   int32_t count) {
     struct produce_request request;
     struct produce_request_topic_produce_data topic;
     produce_request_init(&request);
@@ -271,8 +272,8 @@ static int step_leader(struct producer *producer, int32_t leader, bool flush) {
     if (count == 0) {
         return 0;
     }
-    struct connection *connection;
-    int64_t deadline_ms = now_ms() + producer->settings.request_timeout_ms;
+    struct broker_connection *connection;
+    int64_t deadline_ms = monotonic_ms() + producer->settings.request_timeout_ms;
     int error = leader < 0 ? ERR_DISCONNECTED : client_node(producer->client, leader, deadline_ms, &connection);
     if (error == 0) {
         return send_to(producer, connection, sending, count);
@@ -280,7 +281,7 @@ static int step_leader(struct producer *producer, int32_t leader, bool flush) {
     /* Not reached at all: this costs no try, only time. */
     producer->metadata_stale = true;
     for (int32_t i = 0; i < count; i++) {
-        sending[i].partition->first->retry_at_ms = now_ms() + NO_LEADER_PAUSE_MS;
+        sending[i].partition->first->retry_at_ms = monotonic_ms() + NO_LEADER_PAUSE_MS;
     }
     return error == ERR_CLOSING ? error : 0;
 }
@@ -300,11 +301,11 @@ int producer_step(struct producer *producer, bool flush) {
     if (!has_ready_batch(producer, flush)) {
         return 0;
     }
-    bool is_old = producer->metadata_at_ms + producer->settings.metadata_max_age_ms <= now_ms();
+    bool is_old = producer->metadata_at_ms + producer->settings.metadata_max_age_ms <= monotonic_ms();
     int error = 0;
     if (producer->metadata_stale || is_old) {
         struct failure failure = {0};
-        error = producer_update_metadata(producer, now_ms() + METADATA_STEP_MS, &failure);
+        error = producer_update_metadata(producer, monotonic_ms() + METADATA_STEP_MS, &failure);
         failure_clear(&failure);
     }
     if (error != ERR_CLOSING) {
@@ -333,10 +334,10 @@ int producer_flush(struct producer *producer) {
         if (error != 0 || !left) {
             return error;
         }
-        if (next_ms > now_ms()) {
+        if (next_ms > monotonic_ms()) {
             error = wait_fd(-1, 0, producer->client->settings.cancel_fd, next_ms);
         } else if (producer->settings.idempotent && producer->producer_id < 0) {
-            error = wait_fd(-1, 0, producer->client->settings.cancel_fd, now_ms() + NO_LEADER_PAUSE_MS);
+            error = wait_fd(-1, 0, producer->client->settings.cancel_fd, monotonic_ms() + NO_LEADER_PAUSE_MS);
         }
         if (error == ERR_CLOSING) {
             return error;

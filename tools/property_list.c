@@ -1,5 +1,5 @@
 /* The format is that of java.util.Properties, read as ISO 8859-1 would be but passed through as bytes (UTF-8). */
-#include "tools/properties.h"
+#include "tools/property_list.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -10,16 +10,16 @@
 #include "broker/base/check.h"
 #include "broker/base/errors.h"
 
-void properties_deinit(struct properties *properties) {
+void property_list_deinit(struct property_list *properties) {
     for (size_t i = 0; i < properties->count; i++) {
         free(properties->entries[i].key);
         free(properties->entries[i].value);
     }
     free(properties->entries);
-    *properties = (struct properties){0};
+    *properties = (struct property_list){0};
 }
 
-void properties_set(struct properties *properties, const char *key, const char *value) {
+void property_list_set(struct property_list *properties, const char *key, const char *value) {
     for (size_t i = 0; i < properties->count; i++) {
         if (strcmp(properties->entries[i].key, key) == 0) {
             char *copy = xstrdup(value);
@@ -32,7 +32,7 @@ void properties_set(struct properties *properties, const char *key, const char *
     properties->entries[properties->count++] = (struct property){xstrdup(key), xstrdup(value)};
 }
 
-const char *properties_get(const struct properties *properties, const char *key) {
+const char *property_list_get(const struct property_list *properties, const char *key) {
     for (size_t i = 0; i < properties->count; i++) {
         if (strcmp(properties->entries[i].key, key) == 0) {
             return properties->entries[i].value;
@@ -41,19 +41,19 @@ const char *properties_get(const struct properties *properties, const char *key)
     return NULL;
 }
 
-bool properties_bool(const struct properties *properties, const char *key, bool fallback) {
-    const char *value = properties_get(properties, key);
+bool property_list_bool(const struct property_list *properties, const char *key, bool fallback) {
+    const char *value = property_list_get(properties, key);
     return value == NULL ? fallback : strcasecmp(value, "true") == 0;
 }
 
-void properties_set_pair(struct properties *properties, const char *pair) {
+void property_list_set_pair(struct property_list *properties, const char *pair) {
     const char *equals = strchr(pair, '=');
     if (equals == NULL) {
-        properties_set(properties, pair, "");
+        property_list_set(properties, pair, "");
         return;
     }
     char *key = xstrndup(pair, (size_t)(equals - pair));
-    properties_set(properties, key, equals + 1);
+    property_list_set(properties, key, equals + 1);
     free(key);
 }
 
@@ -135,7 +135,7 @@ static void unescape(char *text) {
     *to = '\0';
 }
 
-static void parse_line(struct properties *properties, char *line) {
+static void parse_line(struct property_list *properties, char *line) {
     if (line[0] == '\0') {
         return;
     }
@@ -153,11 +153,11 @@ static void parse_line(struct properties *properties, char *line) {
     line[key_size] = '\0';
     unescape(line);
     unescape(value_copy);
-    properties_set(properties, line, value_copy);
+    property_list_set(properties, line, value_copy);
     free(value_copy);
 }
 
-void properties_parse(struct properties *properties, const char *text, size_t size) {
+void property_list_parse(struct property_list *properties, const char *text, size_t size) {
     char *line = xmalloc(size + 1);
     const char *end = text + size;
     for (const char *at = text; at < end;) {
@@ -200,13 +200,13 @@ char *file_read_all(const char *path, size_t *ret_size) {
     return data;
 }
 
-int properties_load(struct properties *properties, const char *path) {
+int property_list_load(struct property_list *properties, const char *path) {
     size_t size;
     char *text = file_read_all(path, &size);
     if (text == NULL) {
         return error_from_errno(errno);
     }
-    properties_parse(properties, text, size);
+    property_list_parse(properties, text, size);
     free(text);
     return 0;
 }

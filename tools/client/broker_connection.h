@@ -3,8 +3,8 @@
  * The socket is non-blocking and waited for with poll, so that a deadline and the user's interrupt (a descriptor that
  * becomes readable) both end a wait. Requests of one connection are answered in order; more than one may be under way.
  */
-#ifndef OTTLA_TOOLS_CLIENT_CONNECTION_H
-#define OTTLA_TOOLS_CLIENT_CONNECTION_H
+#ifndef OTTLA_TOOLS_CLIENT_BROKER_CONNECTION_H
+#define OTTLA_TOOLS_CLIENT_BROKER_CONNECTION_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,7 +24,7 @@ struct api_range {
     int16_t max;
 };
 
-struct connection {
+struct broker_connection {
     int fd;        /* -1: closed */
     int cancel_fd; /* becomes readable when the user wants to stop; -1 for none */
     const char *client_id;
@@ -41,32 +41,32 @@ struct connection {
 };
 
 /* Milliseconds on the monotonic clock; deadlines are in these. */
-int64_t now_ms(void);
+int64_t monotonic_ms(void);
 /* Waits until `fd` has one of `events`. 0, ERR_TIMED_OUT or ERR_CLOSING (the user's interrupt). fd may be -1. */
 int wait_fd(int fd, short events, int cancel_fd, int64_t deadline_ms);
 
 /* Zeroed memory in, closed connection out. */
-void connection_init(struct connection *connection, const char *client_id, int cancel_fd);
+void broker_connection_init(struct broker_connection *connection, const char *client_id, int cancel_fd);
 /* Resolves and connects. 0, ERR_NOT_FOUND (name does not resolve), ERR_DISCONNECTED (refused, unreachable),
  * ERR_TIMED_OUT or ERR_CLOSING. */
-int connection_open(struct connection *connection, const char *host, int32_t port, int64_t deadline_ms);
-void connection_close(struct connection *connection);
-bool connection_is_open(const struct connection *connection);
+int broker_connection_open(struct broker_connection *connection, const char *host, int32_t port, int64_t deadline_ms);
+void broker_connection_close(struct broker_connection *connection);
+bool broker_connection_is_open(const struct broker_connection *connection);
 
 /* The highest version both sides have, within [min, max]. Before the ranges are known, `max`. ERR_NOT_FOUND when the
  * broker does not serve the API, ERR_OUT_OF_RANGE when there is no common version. */
-int connection_version(const struct connection *connection, int16_t key, int16_t min, int16_t max,
-                       int16_t *ret_version);
+int broker_connection_version(const struct broker_connection *connection, int16_t key, int16_t min, int16_t max,
+                              int16_t *ret_version);
 
 /* Starts a frame: header written, room for `body_size` bytes behind it. Then encode into ret_encoder and send. */
-void connection_begin(struct connection *connection, int16_t key, int16_t version, bool flexible, size_t body_size,
-                      struct encoder *ret_encoder);
+void broker_connection_begin(struct broker_connection *connection, int16_t key, int16_t version, bool flexible,
+                             size_t body_size, struct encoder *ret_encoder);
 /* Sends the frame. 0, ERR_DISCONNECTED, ERR_TIMED_OUT, ERR_CLOSING; after an error the connection is closed. */
-int connection_send(struct connection *connection, struct encoder *encoder, int64_t deadline_ms);
+int broker_connection_send(struct broker_connection *connection, struct encoder *encoder, int64_t deadline_ms);
 /* Takes what has arrived without waiting. 1 when a whole answer is there, 0 when not, ERR_DISCONNECTED, ERR_CORRUPT. */
-int connection_poll_answer(struct connection *connection);
+int broker_connection_poll_answer(struct broker_connection *connection);
 /* Waits for the next answer, copies it to the arena and skips its header. Errors as connection_send. */
-int connection_receive(struct connection *connection, bool flexible_header, int64_t deadline_ms, struct arena *arena,
-                       struct reader *ret_body);
+int broker_connection_receive(struct broker_connection *connection, bool flexible_header, int64_t deadline_ms,
+                              struct arena *arena, struct reader *ret_body);
 
 #endif

@@ -1,5 +1,5 @@
 /* The socket work of the tools' client. */
-#include "tools/client/connection.h"
+#include "tools/client/broker_connection.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +17,7 @@
 #include "broker/base/check.h"
 #include "broker/base/errors.h"
 
-int64_t now_ms(void) {
+int64_t monotonic_ms(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
@@ -26,7 +26,7 @@ int64_t now_ms(void) {
 int wait_fd(int fd, short events, int cancel_fd, int64_t deadline_ms) {
     struct pollfd fds[2] = {{.fd = fd, .events = events}, {.fd = cancel_fd, .events = POLLIN}};
     for (;;) {
-        int64_t left = deadline_ms - now_ms();
+        int64_t left = deadline_ms - monotonic_ms();
         int timeout = left <= 0 ? 0 : left > 3600000 ? 3600000 : (int)left;
         int ready = poll(fds, 2, timeout);
         if (ready < 0 && errno != EINTR) {
@@ -44,15 +44,15 @@ int wait_fd(int fd, short events, int cancel_fd, int64_t deadline_ms) {
     }
 }
 
-void connection_init(struct connection *connection, const char *client_id, int cancel_fd) {
-    *connection = (struct connection){.fd = -1, .cancel_fd = cancel_fd, .client_id = client_id};
+void broker_connection_init(struct broker_connection *connection, const char *client_id, int cancel_fd) {
+    *connection = (struct broker_connection){.fd = -1, .cancel_fd = cancel_fd, .client_id = client_id};
 }
 
-bool connection_is_open(const struct connection *connection) {
+bool broker_connection_is_open(const struct broker_connection *connection) {
     return connection->fd >= 0;
 }
 
-static int connect_one(struct connection *connection, const struct addrinfo *address, int64_t deadline_ms) {
+static int connect_one(struct broker_connection *connection, const struct addrinfo *address, int64_t deadline_ms) {
     int fd = socket(address->ai_family, address->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, address->ai_protocol);
     if (fd < 0) {
         return ERR_DISCONNECTED;
@@ -76,8 +76,8 @@ static int connect_one(struct connection *connection, const struct addrinfo *add
     return 0;
 }
 
-int connection_open(struct connection *connection, const char *host, int32_t port, int64_t deadline_ms) {
-    connection_close(connection);
+int broker_connection_open(struct broker_connection *connection, const char *host, int32_t port, int64_t deadline_ms) {
+    broker_connection_close(connection);
     char service[16];
     snprintf(service, sizeof service, "%d", port);
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
@@ -93,18 +93,18 @@ int connection_open(struct connection *connection, const char *host, int32_t por
     return error;
 }
 
-void connection_close(struct connection *connection) {
+void broker_connection_close(struct broker_connection *connection) {
     if (connection->fd >= 0) {
         close(connection->fd);
     }
     free(connection->apis);
     free(connection->out);
     free(connection->frame);
-    connection_init(connection, connection->client_id, connection->cancel_fd);
+    broker_connection_init(connection, connection->client_id, connection->cancel_fd);
 }
 
-int connection_version(const struct connection *connection, int16_t key, int16_t min, int16_t max,
-                       int16_t *ret_version) {
+int broker_connection_version(const struct broker_connection *connection, int16_t key, int16_t min, int16_t max,
+                              int16_t *ret_version) {
     if (connection->apis == NULL) {
         *ret_version = max;
         return 0;
@@ -119,8 +119,8 @@ int connection_version(const struct connection *connection, int16_t key, int16_t
     return ERR_NOT_FOUND;
 }
 
-void connection_begin(struct connection *connection, int16_t key, int16_t version, bool flexible, size_t body_size,
-                      struct encoder *ret_encoder) {
+void broker_connection_begin(struct broker_connection *connection, int16_t key, int16_t version, bool flexible,
+                             size_t body_size, struct encoder *ret_encoder) {
     size_t id_size = strlen(connection->client_id);
     size_t size = 4 + 2 + 2 + 4 + 2 + id_size + 1 + body_size;
     if (connection->out_capacity < size) {
@@ -140,7 +140,7 @@ void connection_begin(struct connection *connection, int16_t key, int16_t versio
     }
 }
 
-int connection_send(struct connection *connection, struct encoder *encoder, int64_t deadline_ms) {
+int broker_connection_send(struct broker_connection *connection, struct encoder *encoder, int64_t deadline_ms) {
     CHECK(!encoder->w.failed);
     size_t size = writer_size(&encoder->w);
     store_i32(connection->out, (int32_t)(size - 4));
@@ -155,7 +155,7 @@ int connection_send(struct connection *connection, struct encoder *encoder, int6
             error = wait_fd(connection->fd, POLLOUT, connection->cancel_fd, deadline_ms);
         }
         if (error != 0) {
-            connection_close(connection);
+            broker_connection_close(connection);
             return error;
         }
     }
@@ -163,7 +163,7 @@ int connection_send(struct connection *connection, struct encoder *encoder, int6
 }
 
 /* Reads up to `size` bytes. What came, 0 for nothing yet, or ERR_DISCONNECTED. */
-static int64_t receive_some(struct connection *connection, void *to, size_t size) {
+static int64_t receive_some(struct broker_connection *connection, void *to, size_t size) {
     ssize_t got = recv(connection->fd, to, size, 0);
     if (got > 0) {
         return got;
@@ -171,7 +171,7 @@ static int64_t receive_some(struct connection *connection, void *to, size_t size
     return got < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : ERR_DISCONNECTED;
 }
 
-int connection_poll_answer(struct connection *connection) {
+int broker_connection_poll_answer(struct broker_connection *connection) {
     while (connection->head_size < sizeof connection->head) {
         int64_t got = receive_some(connection, connection->head + connection->head_size,
                                    sizeof connection->head - connection->head_size);
@@ -200,16 +200,16 @@ int connection_poll_answer(struct connection *connection) {
     return 1;
 }
 
-int connection_receive(struct connection *connection, bool flexible_header, int64_t deadline_ms, struct arena *arena,
-                       struct reader *ret_body) {
+int broker_connection_receive(struct broker_connection *connection, bool flexible_header, int64_t deadline_ms,
+                              struct arena *arena, struct reader *ret_body) {
     for (;;) {
-        int ready = connection_poll_answer(connection);
+        int ready = broker_connection_poll_answer(connection);
         int error = ready < 0 ? ready : 0;
         if (ready == 0) {
             error = wait_fd(connection->fd, POLLIN, connection->cancel_fd, deadline_ms);
         }
         if (error != 0) {
-            connection_close(connection);
+            broker_connection_close(connection);
             return error;
         }
         if (ready == 1) {
