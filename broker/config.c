@@ -140,6 +140,15 @@ const char *config_keep(struct config *config, const char *text) {
     return found->text;
 }
 
+static void free_strings(struct config_strings *strings) {
+    struct config_string *string;
+    struct config_string *next;
+    HASH_ITER(hh, strings->table, string, next) {
+        HASH_DEL(strings->table, string);
+        free(string);
+    }
+}
+
 const char *config_text(const struct config *config, enum config_key key) {
     for (int source = 0; source < CONFIG_SOURCE_COUNT; source++) {
         if (config->given[source][key] != NULL) {
@@ -214,12 +223,19 @@ static void note_without_effect(const struct config_definition *definition) {
     }
 }
 
+static void keep_unknown(struct config *config, enum config_source source, const char *name) {
+    if (config->unknown_count[source] < CONFIG_UNKNOWN_MAX) {
+        config->unknown[source][config->unknown_count[source]++] = config_keep(config, name);
+    }
+}
+
 static void take_file(struct config *config, const struct properties *properties) {
     for (int32_t i = 0; i < properties->count; i++) {
         const char *name = properties->list[i].key;
         enum config_key key = config_find(str_from(name));
         if (key == CONFIG_KEY_COUNT || definitions[key].dynamic == CONFIG_DYNAMIC_ONLY) {
             warn_unknown(name);
+            keep_unknown(config, CONFIG_FILE, name);
             continue;
         }
         note_without_effect(&definitions[key]);
@@ -244,12 +260,7 @@ void config_destroy(struct config *config) {
     if (config == NULL) {
         return;
     }
-    struct config_string *string;
-    struct config_string *next;
-    HASH_ITER(hh, config->strings->table, string, next) {
-        HASH_DEL(config->strings->table, string);
-        free(string);
-    }
+    free_strings(config->strings);
     free(config->strings);
     free(config);
 }
@@ -259,8 +270,8 @@ static int take_dynamic(struct config *next, enum config_source source, const st
                         char **ret_message) {
     enum config_key key = config_find(str_from(property->key));
     if (key == CONFIG_KEY_COUNT) {
-        *ret_message = xasprintf("Unknown setting '%s'", property->key);
-        return ERR_INVALID;
+        keep_unknown(next, source, property->key);
+        return 0;
     }
     if (definitions[key].dynamic == CONFIG_READ_ONLY) {
         *ret_message = xasprintf("Cannot update these configs dynamically: Set(%s)", property->key);
@@ -281,14 +292,15 @@ static int take_dynamic(struct config *next, enum config_source source, const st
     return error;
 }
 
-int config_set_dynamic(struct config *config, enum config_source source, const struct properties *values,
-                       bool is_lenient, bool is_dry_run, char **ret_message) {
+/* `next` with the source's values replaced. */
+static int replace_values(struct config *next, enum config_source source, const struct properties *values,
+                          bool is_lenient, char **ret_message) {
     CHECK(source != CONFIG_FILE);
-    struct config next = *config;
-    memset(next.given[source], 0, sizeof next.given[source]);
+    memset(next->given[source], 0, sizeof next->given[source]);
+    next->unknown_count[source] = 0;
     for (int32_t i = 0; i < values->count; i++) {
         char *message = NULL;
-        int error = take_dynamic(&next, source, &values->list[i], &message);
+        int error = take_dynamic(next, source, &values->list[i], &message);
         if (error != 0 && !is_lenient) {
             *ret_message = message;
             return error;
@@ -298,10 +310,26 @@ int config_set_dynamic(struct config *config, enum config_source source, const s
             free(message);
         }
     }
-    int error = read_fields(&next, ret_message);
-    if (error == 0 && !is_dry_run) {
+    return read_fields(next, ret_message);
+}
+
+int config_set_dynamic(struct config *config, enum config_source source, const struct properties *values,
+                       bool is_lenient, char **ret_message) {
+    struct config next = *config;
+    int error = replace_values(&next, source, values, is_lenient, ret_message);
+    if (error == 0) {
         *config = next;
     }
+    return error;
+}
+
+int config_check_dynamic(const struct config *config, enum config_source source, const struct properties *values,
+                         char **ret_message) {
+    struct config next = *config;
+    struct config_strings strings = {NULL};
+    next.strings = &strings; /* what is only tried leaves nothing behind */
+    int error = replace_values(&next, source, values, false, ret_message);
+    free_strings(&strings);
     return error;
 }
 

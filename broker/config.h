@@ -19,6 +19,7 @@
 /* More listeners or directories than these were given by mistake. */
 #define CONFIG_LISTENERS_MAX 16
 #define CONFIG_LOG_DIRS_MAX 64
+#define CONFIG_UNKNOWN_MAX 64
 
 enum config_key {
 #define X(type, field, key, default_value, allowed, dynamic, concern, visibility, meaning) CONFIG_KEY_##field,
@@ -89,6 +90,9 @@ struct config {
     bool rack_aware_selector;
     /* The texts as given, NULL where not given. */
     const char *given[CONFIG_SOURCE_COUNT][CONFIG_KEY_COUNT];
+    /* Names that are no keys; Kafka keeps them for plug-ins, and DescribeConfigs lists them. */
+    const char *unknown[CONFIG_SOURCE_COUNT][CONFIG_UNKNOWN_MAX];
+    int32_t unknown_count[CONFIG_SOURCE_COUNT];
     struct config_strings *strings;
 };
 
@@ -106,10 +110,13 @@ int config_create(const struct properties *properties, struct config **ret_confi
 void config_destroy(struct config *config);
 
 /* Puts `values` in the place of all values of a dynamic source. With `is_lenient` what cannot be used is traced and
- * left out, as Kafka does with what it finds in ZooKeeper; else it is refused and nothing changes. `is_dry_run` only
- * checks. 0, or ERR_INVALID with *ret_message (heap). */
+ * left out, as Kafka does with what it finds in ZooKeeper; else it is refused and nothing changes. 0, or ERR_INVALID
+ * with *ret_message (heap). */
 int config_set_dynamic(struct config *config, enum config_source source, const struct properties *values,
-                       bool is_lenient, bool is_dry_run, char **ret_message);
+                       bool is_lenient, char **ret_message);
+/* What config_set_dynamic would say, strictly; changes nothing. */
+int config_check_dynamic(const struct config *config, enum config_source source, const struct properties *values,
+                         char **ret_message);
 /* The text in force; NULL for null. */
 const char *config_text(const struct config *config, enum config_key key);
 /* One "key = value" line per key, in alphabetical order, passwords hidden. */

@@ -86,6 +86,11 @@ bool decode_presence(struct decoder *d, bool is_nullable) {
     return !d->r->failed && mark >= 0;
 }
 
+bool decode_tagged_presence(struct decoder *d, bool is_nullable) {
+    uint32_t mark = is_nullable ? reader_uvarint(d->r) : 1;
+    return !d->r->failed && mark != 0;
+}
+
 void *decode_allocate(struct decoder *d, size_t size) {
     void *memory = arena_try_alloc(d->arena, size);
     if (memory == NULL) {

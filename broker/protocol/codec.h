@@ -108,6 +108,8 @@ struct slice decode_bytes(struct decoder *d, bool is_nullable);
 struct records decode_records(struct decoder *d, bool is_nullable);
 /* The byte before a nullable struct: true when the struct follows. */
 bool decode_presence(struct decoder *d, bool is_nullable);
+/* In a tagged field the mark is an unsigned varint, 0 for null; where the struct follows both are one byte, 1. */
+bool decode_tagged_presence(struct decoder *d, bool is_nullable);
 /* Memory for a nullable struct; NULL with the error set when the budget is used up. */
 void *decode_allocate(struct decoder *d, size_t size);
 /* Reads a count and gives zeroed memory for so many elements: NULL for none, for null (count -1) and after an error

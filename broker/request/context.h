@@ -14,10 +14,12 @@ struct clock;
 struct config;
 struct controller_runtime;
 struct coord;
+struct dynamic_config;
 struct image;
 struct log_manager;
 struct producer_ids;
 struct replica_manager;
+struct topic_admin;
 struct transport;
 struct waiting_room;
 
@@ -38,7 +40,9 @@ struct request_context {
     struct coord *coord;
     struct log_manager *logs;
     struct transport *transport;
-    const struct config *config;
+    const struct config *config; /* what is in force; changed in place by dynamic_config */
+    struct dynamic_config *dynamic_config;
+    struct topic_admin *topic_admin;
     /* Starts the auto-creation of a topic whose name is valid (topic_admin.h) and returns at once with what Metadata
      * then says of the topic: LEADER_NOT_AVAILABLE while it comes, INVALID_REPLICATION_FACTOR, ... NULL: unknown
      * topics stay unknown. */

@@ -184,18 +184,18 @@ START_TEST(dynamic_values_beat_the_file_in_their_order_and_go_away_again) {
     properties_init(&values);
     char *message = NULL;
     properties_set(&values, "log.retention.ms", "1000");
-    ck_assert_int_eq(config_set_dynamic(config, CONFIG_DYNAMIC_DEFAULT, &values, false, false, &message), 0);
+    ck_assert_int_eq(config_set_dynamic(config, CONFIG_DYNAMIC_DEFAULT, &values, false, &message), 0);
     ck_assert_int_eq(config->log_retention_ms, 1000);
     properties_set(&values, "log.retention.ms", "2000");
-    ck_assert_int_eq(config_set_dynamic(config, CONFIG_DYNAMIC_BROKER, &values, false, false, &message), 0);
+    ck_assert_int_eq(config_set_dynamic(config, CONFIG_DYNAMIC_BROKER, &values, false, &message), 0);
     ck_assert_int_eq(config->log_retention_ms, 2000);
     properties_set(&values, "log.retention.ms", "3000");
-    ck_assert_int_eq(config_set_dynamic(config, CONFIG_DYNAMIC_BROKER, &values, false, true, &message), 0);
+    ck_assert_int_eq(config_check_dynamic(config, CONFIG_DYNAMIC_BROKER, &values, &message), 0);
     ck_assert_int_eq(config->log_retention_ms, 2000); /* a dry run */
     properties_deinit(&values);
-    ck_assert_int_eq(config_set_dynamic(config, CONFIG_DYNAMIC_BROKER, &values, false, false, &message), 0);
+    ck_assert_int_eq(config_set_dynamic(config, CONFIG_DYNAMIC_BROKER, &values, false, &message), 0);
     ck_assert_int_eq(config->log_retention_ms, 1000);
-    ck_assert_int_eq(config_set_dynamic(config, CONFIG_DYNAMIC_DEFAULT, &values, false, false, &message), 0);
+    ck_assert_int_eq(config_set_dynamic(config, CONFIG_DYNAMIC_DEFAULT, &values, false, &message), 0);
     ck_assert_int_eq(config->log_retention_ms, 72 * 3600000LL);
     config_destroy(config);
 }
@@ -208,7 +208,7 @@ static void assert_dynamic_refused(const char *key, const char *value, enum conf
     properties_init(&values);
     properties_set(&values, key, value);
     char *message = NULL;
-    ck_assert_int_eq(config_set_dynamic(config, source, &values, false, false, &message), ERR_INVALID);
+    ck_assert_int_eq(config_set_dynamic(config, source, &values, false, &message), ERR_INVALID);
     ck_assert_str_eq(message, expected);
     free(message);
     properties_deinit(&values);
@@ -235,10 +235,13 @@ START_TEST(unusable_values_found_in_the_coordinator_are_left_out) {
     properties_set(&values, "message.max.bytes", "77");
     char *message = NULL;
     trace_set_sink(capture, NULL);
-    ck_assert_int_eq(config_set_dynamic(config, CONFIG_DYNAMIC_BROKER, &values, true, false, &message), 0);
+    ck_assert_int_eq(config_set_dynamic(config, CONFIG_DYNAMIC_BROKER, &values, true, &message), 0);
     trace_set_sink(NULL, NULL);
     ck_assert_int_eq(config->message_max_bytes, 77);
-    ck_assert_ptr_nonnull(strstr(traced, "Unknown setting 'nonsense'"));
+    ck_assert_ptr_nonnull(
+        strstr(traced, "Dynamic setting left out: Cannot update these configs dynamically: Set(log.dirs)"));
+    ck_assert_int_eq(config->unknown_count[CONFIG_DYNAMIC_BROKER], 1);
+    ck_assert_str_eq(config->unknown[CONFIG_DYNAMIC_BROKER][0], "nonsense");
     properties_deinit(&values);
     config_destroy(config);
 }

@@ -7,6 +7,7 @@
 #include "broker/base/errors.h"
 #include "broker/protocol/codec.h"
 #include "generated/protocol/api_versions.h"
+#include "generated/protocol/consumer_group_member_metadata.h"
 #include "generated/protocol/fetch.h"
 #include "generated/protocol/metadata.h"
 #include "generated/protocol/produce.h"
@@ -267,6 +268,32 @@ START_TEST(tags_nest_and_inner_unknown_tags_are_skipped_too) {
 }
 END_TEST
 
+static int decode_member(const char *tags, size_t size, struct consumer_group_member_metadata_value *ret,
+                         struct arena *arena) {
+    struct bytes bytes = {.size = 0};
+    put(&bytes, (uint8_t[11]){0, 0, 1, 1, 1, 0, 0, 0, 0, 9, 0}, 11); /* two nulls, two texts, no names, 9 ms */
+    put(&bytes, tags, size);
+    struct reader r = reader_of(bytes.data, bytes.size);
+    arena_init(arena, 4096);
+    return consumer_group_member_metadata_value_decode(&r, 0, arena, ret);
+}
+
+START_TEST(a_struct_in_a_tag_may_be_null_and_says_so_by_a_varint) {
+    struct consumer_group_member_metadata_value m;
+    struct arena arena;
+    ck_assert_int_eq(decode_member("\x00", 1, &m, &arena), 0);
+    ck_assert_ptr_null(m.classic_member_metadata);
+    arena_deinit(&arena);
+    ck_assert_int_eq(decode_member("\x01\x00\x01\x00", 4, &m, &arena), 0);
+    ck_assert_ptr_null(m.classic_member_metadata);
+    arena_deinit(&arena);
+    ck_assert_int_eq(decode_member("\x01\x00\x07\x01\x00\x00\x00\x05\x01\x00", 10, &m, &arena), 0);
+    ck_assert_ptr_nonnull(m.classic_member_metadata);
+    ck_assert_int_eq(m.classic_member_metadata->session_timeout_ms, 5);
+    arena_deinit(&arena);
+}
+END_TEST
+
 START_TEST(unknown_tags_are_capped_in_number) {
     for (int count = CODEC_UNKNOWN_TAGS_MAX; count <= CODEC_UNKNOWN_TAGS_MAX + 1; count++) {
         struct bytes tags = {.size = 0};
@@ -399,6 +426,7 @@ int main(void) {
         TEST(a_tag_whose_size_is_not_that_of_its_field_is_an_error),
         TEST(a_list_inside_a_tag_cannot_reach_beyond_the_tag),
         TEST(tags_nest_and_inner_unknown_tags_are_skipped_too),
+        TEST(a_struct_in_a_tag_may_be_null_and_says_so_by_a_varint),
         TEST(unknown_tags_are_capped_in_number),
         TEST(a_tagged_field_at_its_default_is_not_sent),
         TEST(bytes_after_the_message_are_left_to_the_caller),

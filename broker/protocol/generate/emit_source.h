@@ -113,7 +113,8 @@ static void emit_decode_field(const struct output *output, const struct field *f
     if (field->is_list) {
         emit_decode_list(output, field);
     } else if (is_pointer(field)) {
-        fprintf(output->file, "if (decode_presence(d, %s)) {\n", null_condition(output, field));
+        fprintf(output->file, "if (decode_%spresence(d, %s)) {\n", field->tag >= 0 ? "tagged_" : "",
+                null_condition(output, field));
         fprintf(output->file, "ret->%s = decode_allocate(d, sizeof *ret->%s);\n", field->name, field->name);
         fprintf(output->file, "if (ret->%s != NULL) {\n", field->name);
         fprintf(output->file, "decode_%s(d, ret->%s);\n    }\n    }\n", field->structure->name, field->name);

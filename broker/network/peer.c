@@ -1,0 +1,580 @@
+/* Connections to other brokers. A request is one allocation that is kept for the next; answers are read into pooled
+ * buffers. Whatever ends without an answer is delivered by a posted task, so that no callback runs inside a send. */
+#include "broker/network/peer.h"
+
+#include <errno.h>
+#include <ev.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+#include <utlist.h>
+
+#include "broker/base/check.h"
+#include "broker/base/errors.h"
+#include "broker/base/trace.h"
+#include "broker/network/frame_pool.h"
+#include "broker/protocol/frame.h"
+#include "broker/protocol/header.h"
+
+#define AREA "network"
+#define PEER_READ_BYTES ((size_t)64 * 1024)
+#define PEER_READS_MAX 8
+/* Request records kept for reuse, each with a buffer of at most so many bytes. */
+#define CALL_POOL_MAX 64
+#define CALL_KEEP_MAX_BYTES ((size_t)256 * 1024)
+
+/* One request under way. */
+struct call {
+    struct call *next;
+    struct call *prev;
+    transport_answer *on_answer;
+    void *context;
+    int64_t deadline_ms;
+    int32_t correlation_id;
+    int16_t api_key;
+    int16_t api_version;
+    int error; /* once ended without an answer */
+    uint8_t *frame;
+    size_t frame_size;
+    size_t frame_capacity;
+};
+
+enum peer_state { PEER_RESOLVING, PEER_CONNECTING, PEER_CONNECTED, PEER_CLOSED };
+
+struct peer {
+    struct peer *next;
+    struct peer *prev;
+    struct peers *peers;
+    int32_t broker_id;
+    enum transport_channel channel;
+    char *host;
+    int32_t port;
+    enum peer_state state;
+    struct addrinfo *addresses;
+    struct addrinfo *address; /* the one being tried */
+    int descriptor;           /* -1: none */
+    ev_io read_watcher;
+    ev_io write_watcher;
+    struct timer timer; /* next deadline of a call, or idleness */
+    struct call *calls; /* utlist, oldest first */
+    struct call *unsent;
+    size_t unsent_at; /* bytes of `unsent` that are out */
+    int32_t call_count;
+    int32_t next_correlation_id;
+    int64_t last_active_ms;
+    struct frame_reader reader;
+    struct frame_buffer *partial;
+    int32_t references;
+};
+
+struct peers {
+    struct transport transport;
+    struct loop *loop;
+    struct clock *clock;
+    struct peers_config config;
+    struct peer *list; /* a handful: brokers times channels */
+    struct call *ended;
+    struct call *free_calls;
+    int32_t free_call_count;
+    struct frame_pool pool;
+    struct frame_buffer *read_buffer;
+    int32_t calls_alive;
+    int32_t references; /* peers alive */
+    bool is_posted;
+    bool is_closed;
+};
+
+static void peer_fail(struct peer *peer, int error, struct call *timed_out);
+static void connect_next(struct peer *peer);
+
+static void peer_unref(struct peer *peer) {
+    if (--peer->references > 0) {
+        return;
+    }
+    CHECK(peer->state == PEER_CLOSED);
+    peer->peers->references--;
+    free(peer->host);
+    free(peer);
+}
+
+static struct call *call_take(struct peers *peers, size_t size) {
+    struct call *call = peers->free_calls;
+    if (call != NULL) {
+        LL_DELETE(peers->free_calls, call);
+        peers->free_call_count--;
+    } else {
+        call = xcalloc(1, sizeof *call);
+    }
+    if (call->frame_capacity < size) {
+        free(call->frame);
+        call->frame = xmalloc(size);
+        call->frame_capacity = size;
+    }
+    call->frame_size = size;
+    call->error = 0;
+    peers->calls_alive++;
+    return call;
+}
+
+static void call_release(struct peers *peers, struct call *call) {
+    peers->calls_alive--;
+    if (peers->free_call_count >= CALL_POOL_MAX || call->frame_capacity > CALL_KEEP_MAX_BYTES) {
+        free(call->frame);
+        free(call);
+        return;
+    }
+    LL_PREPEND(peers->free_calls, call);
+    peers->free_call_count++;
+}
+
+static void deliver_ended(void *context) {
+    struct peers *peers = context;
+    peers->is_posted = false;
+    struct call *list = peers->ended;
+    peers->ended = NULL;
+    while (list != NULL) {
+        struct call *call = list;
+        DL_DELETE(list, call);
+        transport_answer *on_answer = call->on_answer;
+        void *owner = call->context;
+        int error = call->error;
+        call_release(peers, call);
+        on_answer(owner, error, NULL, 0);
+    }
+}
+
+static void call_end(struct peers *peers, struct call *call, int error) {
+    call->error = error;
+    DL_APPEND(peers->ended, call);
+    if (!peers->is_posted) {
+        peers->is_posted = true;
+        clock_post(peers->clock, deliver_ended, peers);
+    }
+}
+
+static void on_peer_timer(struct timer *timer) {
+    struct peer *peer = CONTAINER_OF(timer, struct peer, timer);
+    int64_t now_ms = clock_now_ms(peer->peers->clock);
+    int64_t idle_max_ms = peer->peers->config.connections_max_idle_ms;
+    int64_t wake_ms = INT64_MAX;
+    struct call *call;
+    DL_FOREACH(peer->calls, call) {
+        if (call->deadline_ms <= now_ms) {
+            trace_info(AREA, "Disconnecting from node %d: a request timed out (API key %d)", peer->broker_id,
+                       call->api_key);
+            peer_fail(peer, ERR_DISCONNECTED, call);
+            return;
+        }
+        wake_ms = MIN(wake_ms, call->deadline_ms);
+    }
+    if (peer->calls == NULL && idle_max_ms > 0) {
+        wake_ms = peer->last_active_ms + idle_max_ms;
+        if (wake_ms <= now_ms) {
+            peer_fail(peer, ERR_DISCONNECTED, NULL);
+            return;
+        }
+    }
+    if (wake_ms != INT64_MAX) {
+        timer_start(peer->peers->clock, timer, wake_ms - now_ms, on_peer_timer);
+    }
+}
+
+static void close_socket(struct peer *peer) {
+    struct ev_loop *ev = loop_ev(peer->peers->loop);
+    if (peer->descriptor >= 0) {
+        ev_io_stop(ev, &peer->read_watcher);
+        ev_io_stop(ev, &peer->write_watcher);
+        close(peer->descriptor);
+        peer->descriptor = -1;
+    }
+}
+
+/* The end of a connection: every call ends in order, the one that timed out with that. */
+static void peer_fail(struct peer *peer, int error, struct call *timed_out) {
+    struct peers *peers = peer->peers;
+    if (peer->state == PEER_CLOSED) {
+        return;
+    }
+    close_socket(peer);
+    timer_stop(peers->clock, &peer->timer);
+    peer->partial = frame_buffer_unref(peer->partial);
+    if (peer->state != PEER_RESOLVING && peer->addresses != NULL) {
+        freeaddrinfo(peer->addresses);
+        peer->addresses = NULL;
+    }
+    peer->state = PEER_CLOSED;
+    DL_DELETE(peers->list, peer);
+    while (peer->calls != NULL) {
+        struct call *call = peer->calls;
+        DL_DELETE(peer->calls, call);
+        call_end(peers, call, call == timed_out ? ERR_TIMED_OUT : error);
+    }
+    peer_unref(peer);
+}
+
+/* Sends what the socket takes. */
+static void peer_send(struct peer *peer) {
+    struct ev_loop *ev = loop_ev(peer->peers->loop);
+    while (peer->unsent != NULL) {
+        struct call *call = peer->unsent;
+        ssize_t sent = send(peer->descriptor, call->frame + peer->unsent_at, call->frame_size - peer->unsent_at,
+                            MSG_NOSIGNAL | (call->next != NULL ? MSG_MORE : 0));
+        if (sent < 0 && (errno == EAGAIN || errno == EINTR)) {
+            ev_io_start(ev, &peer->write_watcher);
+            return;
+        }
+        if (sent < 0) {
+            peer_fail(peer, ERR_DISCONNECTED, NULL);
+            return;
+        }
+        peer->unsent_at += (size_t)sent;
+        if (peer->unsent_at == call->frame_size) {
+            peer->unsent = call->next;
+            peer->unsent_at = 0;
+        }
+    }
+    ev_io_stop(ev, &peer->write_watcher);
+}
+
+/* Hands one answer to whoever asked. False when the stream makes no sense. */
+static bool take_answer(struct peer *peer, const uint8_t *bytes, size_t size) {
+    struct peers *peers = peer->peers;
+    struct call *call = peer->calls;
+    if (call == NULL || call == peer->unsent) {
+        return false;
+    }
+    struct reader r = reader_of(bytes, size);
+    int32_t correlation_id;
+    if (response_header_decode(&r, call->api_key, call->api_version, &correlation_id) != 0 ||
+        correlation_id != call->correlation_id) {
+        return false;
+    }
+    DL_DELETE(peer->calls, call);
+    peer->call_count--;
+    transport_answer *on_answer = call->on_answer;
+    void *owner = call->context;
+    call_release(peers, call);
+    on_answer(owner, 0, r.at, reader_left(&r));
+    return true;
+}
+
+static bool take_up(struct peer *peer, const uint8_t *data, size_t size) {
+    while (size > 0 && peer->state == PEER_CONNECTED) {
+        struct frame_part part;
+        int64_t taken = frame_feed(&peer->reader, data, size, &part);
+        if (taken < 0) {
+            return false;
+        }
+        data += taken;
+        size -= (size_t)taken;
+        if (part.is_first && part.is_last) {
+            if (!take_answer(peer, part.bytes.data, (size_t)part.bytes.size)) {
+                return false;
+            }
+            continue;
+        }
+        if (part.is_first) {
+            peer->partial = frame_buffer_take(&peer->peers->pool, (size_t)peer->reader.size);
+        }
+        if (peer->partial == NULL) {
+            continue; /* still inside the length */
+        }
+        uint8_t *to = peer->partial->data + part.offset;
+        if (part.bytes.size > 0 && to != part.bytes.data) {
+            memcpy(to, part.bytes.data, (size_t)part.bytes.size);
+        }
+        if (part.is_last) {
+            struct frame_buffer *whole = peer->partial;
+            peer->partial = NULL;
+            bool is_good = take_answer(peer, whole->data, (size_t)part.offset + (size_t)part.bytes.size);
+            frame_buffer_unref(whole);
+            if (!is_good) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+/* Reads once; false when there is nothing more for now. */
+static bool read_once(struct peer *peer) {
+    struct peers *peers = peer->peers;
+    struct frame_buffer *buffer = frame_buffer_ref(peer->partial != NULL ? peer->partial : peers->read_buffer);
+    uint8_t *to = peer->partial != NULL ? buffer->data + peer->reader.filled : buffer->data;
+    size_t room = peer->partial != NULL ? (size_t)frame_left(&peer->reader) : buffer->capacity;
+    ssize_t count = recv(peer->descriptor, to, room, 0);
+    bool is_more = count > 0;
+    if (count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR)) {
+        peer_fail(peer, ERR_DISCONNECTED, NULL);
+    } else if (count > 0) {
+        peer->last_active_ms = clock_now_ms(peers->clock);
+        if (!take_up(peer, to, (size_t)count)) {
+            trace_warn(AREA, "Disconnecting from node %d: its answer makes no sense", peer->broker_id);
+            peer_fail(peer, ERR_DISCONNECTED, NULL);
+            is_more = false;
+        } else {
+            is_more = (size_t)count == room || peer->partial != NULL;
+        }
+    }
+    frame_buffer_unref(buffer);
+    return is_more;
+}
+
+static void on_peer_readable(struct ev_loop *ev, ev_io *watcher, int events) {
+    (void)ev;
+    (void)events;
+    struct peer *peer = CONTAINER_OF(watcher, struct peer, read_watcher);
+    peer->references++;
+    for (int i = 0; i < PEER_READS_MAX && peer->state == PEER_CONNECTED; i++) {
+        if (!read_once(peer)) {
+            break;
+        }
+    }
+    if (peer->state == PEER_CONNECTED && peer->calls == NULL) {
+        on_peer_timer(&peer->timer);
+    }
+    peer_unref(peer);
+}
+
+static void on_peer_writable(struct ev_loop *ev, ev_io *watcher, int events) {
+    (void)events;
+    struct peer *peer = CONTAINER_OF(watcher, struct peer, write_watcher);
+    peer->references++;
+    if (peer->state == PEER_CONNECTING) {
+        int error = 0;
+        socklen_t size = sizeof error;
+        ev_io_stop(ev, watcher);
+        if (getsockopt(peer->descriptor, SOL_SOCKET, SO_ERROR, &error, &size) != 0 || error != 0) {
+            close_socket(peer);
+            peer->address = peer->address->ai_next;
+            connect_next(peer);
+        } else {
+            peer->state = PEER_CONNECTED;
+            freeaddrinfo(peer->addresses);
+            peer->addresses = NULL;
+            ev_io_start(ev, &peer->read_watcher);
+        }
+    }
+    if (peer->state == PEER_CONNECTED) {
+        peer_send(peer);
+    }
+    peer_unref(peer);
+}
+
+/* Tries the addresses in turn. */
+static void connect_next(struct peer *peer) {
+    struct peers *peers = peer->peers;
+    for (; peer->address != NULL; peer->address = peer->address->ai_next) {
+        const struct addrinfo *address = peer->address;
+        int descriptor = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        if (descriptor < 0) {
+            continue;
+        }
+        int yes = 1;
+        (void)setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+        (void)setsockopt(descriptor, SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof yes);
+        int receive = peers->config.socket_receive_buffer_bytes;
+        if (receive > 0) {
+            (void)setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &receive, sizeof receive);
+        }
+        if (connect(descriptor, address->ai_addr, address->ai_addrlen) != 0 && errno != EINPROGRESS) {
+            close(descriptor);
+            continue;
+        }
+        peer->descriptor = descriptor;
+        peer->state = PEER_CONNECTING;
+        ev_io_init(&peer->read_watcher, on_peer_readable, descriptor, EV_READ);
+        ev_io_init(&peer->write_watcher, on_peer_writable, descriptor, EV_WRITE);
+        ev_io_start(loop_ev(peers->loop), &peer->write_watcher);
+        return;
+    }
+    trace_info(AREA, "Connection to node %d (%s:%d) could not be established", peer->broker_id, peer->host, peer->port);
+    peer_fail(peer, ERR_DISCONNECTED, NULL);
+}
+
+static int lookup(struct peer *peer, int flags) {
+    char service[16];
+    snprintf(service, sizeof service, "%d", peer->port);
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | flags};
+    return getaddrinfo(peer->host, service, &hints, &peer->addresses);
+}
+
+/* On a worker: names may take the resolver's time. */
+static void resolve(void *context) {
+    struct peer *peer = context;
+    if (lookup(peer, AI_ADDRCONFIG) != 0 && lookup(peer, 0) != 0) {
+        peer->addresses = NULL;
+    }
+}
+
+static void on_resolved(void *context) {
+    struct peer *peer = context;
+    if (peer->state == PEER_CLOSED) {
+        if (peer->addresses != NULL) {
+            freeaddrinfo(peer->addresses);
+        }
+    } else {
+        peer->state = PEER_CONNECTING;
+        peer->address = peer->addresses;
+        connect_next(peer);
+    }
+    peer_unref(peer);
+}
+
+static struct peer *peer_open(struct peers *peers, const struct transport_request *request) {
+    struct peer *peer = xcalloc(1, sizeof *peer);
+    peer->peers = peers;
+    peer->broker_id = request->broker_id;
+    peer->channel = request->channel;
+    peer->host = xstrdup(request->host);
+    peer->port = request->port;
+    peer->descriptor = -1;
+    peer->references = 1;
+    peers->references++;
+    frame_reader_init(&peer->reader, PEER_ANSWER_MAX_BYTES);
+    DL_APPEND(peers->list, peer);
+    return peer;
+}
+
+static void peer_start(struct peer *peer) {
+    if (lookup(peer, AI_NUMERICHOST) == 0) {
+        peer->state = PEER_CONNECTING;
+        peer->address = peer->addresses;
+        connect_next(peer);
+        return;
+    }
+    peer->addresses = NULL;
+    peer->state = PEER_RESOLVING;
+    peer->references++;
+    clock_spawn(peer->peers->clock, resolve, on_resolved, peer);
+}
+
+static struct peer *peer_find(struct peers *peers, int32_t broker_id, enum transport_channel channel) {
+    struct peer *peer;
+    DL_FOREACH(peers->list, peer) {
+        if (peer->broker_id == broker_id && peer->channel == channel) {
+            return peer;
+        }
+    }
+    return NULL;
+}
+
+/* The whole frame: size, header, body. */
+static struct call *make_call(struct peers *peers, const struct transport_request *request, int32_t correlation_id) {
+    struct request_header header = {
+        .api_key = request->api_key,
+        .api_version = request->api_version,
+        .correlation_id = correlation_id,
+        .client_id = str_from(request->client_id),
+    };
+    size_t header_size = request_header_encoded_size(&header);
+    size_t size = FRAME_PREFIX_BYTES + header_size + request->body_size;
+    CHECK(size <= INT32_MAX);
+    struct call *call = call_take(peers, size);
+    struct encoder e = encoder_of(call->frame, size);
+    writer_i32(&e.w, (int32_t)(size - FRAME_PREFIX_BYTES));
+    request_header_encode(&header, &e);
+    writer_bytes(&e.w, request->body, request->body_size);
+    CHECK(!e.w.failed && writer_size(&e.w) == size);
+    call->on_answer = request->on_answer;
+    call->context = request->context;
+    call->api_key = request->api_key;
+    call->api_version = request->api_version;
+    call->correlation_id = correlation_id;
+    call->deadline_ms = clock_now_ms(peers->clock) + request->timeout_ms;
+    return call;
+}
+
+static void peers_send(struct transport *transport, const struct transport_request *request) {
+    struct peers *peers = CONTAINER_OF(transport, struct peers, transport);
+    if (peers->is_closed) {
+        call_end(peers, make_call(peers, request, 0), ERR_CLOSING);
+        return;
+    }
+    struct peer *peer = peer_find(peers, request->broker_id, request->channel);
+    if (peer != NULL && (peer->port != request->port || strcmp(peer->host, request->host) != 0)) {
+        peer_fail(peer, ERR_DISCONNECTED, NULL);
+        peer = NULL;
+    }
+    bool is_new = peer == NULL;
+    if (is_new) {
+        peer = peer_open(peers, request);
+    }
+    struct call *call = make_call(peers, request, peer->next_correlation_id);
+    if (peer->call_count >= PEER_IN_FLIGHT_MAX) {
+        call_end(peers, call, ERR_TOO_LARGE);
+        return;
+    }
+    peer->next_correlation_id = peer->next_correlation_id == INT32_MAX ? 0 : peer->next_correlation_id + 1;
+    DL_APPEND(peer->calls, call);
+    peer->call_count++;
+    peer->last_active_ms = clock_now_ms(peers->clock);
+    if (!timer_is_running(&peer->timer) || call->deadline_ms < peer->timer.deadline_ms) {
+        timer_start(peers->clock, &peer->timer, request->timeout_ms, on_peer_timer);
+    }
+    if (peer->unsent == NULL) {
+        peer->unsent = call;
+        peer->unsent_at = 0;
+    }
+    if (is_new) {
+        peer_start(peer);
+    } else if (peer->state == PEER_CONNECTED && peer->unsent == call) {
+        peer_send(peer);
+    }
+}
+
+static void peers_disconnect(struct transport *transport, int32_t broker_id, enum transport_channel channel) {
+    struct peers *peers = CONTAINER_OF(transport, struct peers, transport);
+    struct peer *peer = peer_find(peers, broker_id, channel);
+    if (peer != NULL) {
+        peer_fail(peer, ERR_DISCONNECTED, NULL);
+    }
+}
+
+static const struct transport_ops peers_ops = {.send = peers_send, .disconnect = peers_disconnect};
+
+struct peers *peers_create(struct loop *loop, const struct peers_config *config) {
+    struct peers *peers = xcalloc(1, sizeof *peers);
+    peers->transport.ops = &peers_ops;
+    peers->loop = loop;
+    peers->clock = loop_clock(loop);
+    peers->config = *config;
+    peers->read_buffer = frame_buffer_take(&peers->pool, PEER_READ_BYTES);
+    return peers;
+}
+
+struct transport *peers_transport(struct peers *peers) {
+    return &peers->transport;
+}
+
+void peers_close(struct peers *peers) {
+    peers->is_closed = true;
+    while (peers->list != NULL) {
+        peer_fail(peers->list, ERR_CLOSING, NULL);
+    }
+}
+
+bool peers_is_idle(const struct peers *peers) {
+    return peers->calls_alive == 0 && peers->references == 0 && !peers->is_posted;
+}
+
+void peers_destroy(struct peers *peers) {
+    if (peers == NULL) {
+        return;
+    }
+    CHECK(peers_is_idle(peers));
+    while (peers->free_calls != NULL) {
+        struct call *call = peers->free_calls;
+        LL_DELETE(peers->free_calls, call);
+        free(call->frame);
+        free(call);
+    }
+    frame_buffer_unref(peers->read_buffer);
+    frame_pool_deinit(&peers->pool);
+    free(peers);
+}
