@@ -13,6 +13,9 @@ WERROR := $(if $(CI),-Werror,)
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
             -Wimplicit-fallthrough -Wvla $(WERROR)
+# uthash falls through on purpose and says so in comments, which only gcc reads.
+CLANG_QUIET := -Wno-implicit-fallthrough
+WARNINGS += $(if $(findstring clang,$(CC)),$(CLANG_QUIET))
 CFLAGS := -std=gnu17 -g $(OPTIMIZE) -fno-omit-frame-pointer -pthread $(WARNINGS)
 CPPFLAGS := -I. -I$(BUILD) -D_GNU_SOURCE -DTHREADED -MMD -MP
 LDFLAGS := -pthread

@@ -10,7 +10,7 @@ FUZZ_BUILD := $(BUILD)/fuzz
 FUZZ_NAMES := $(patsubst tests/fuzz/%_fuzz.c,%,$(wildcard tests/fuzz/*_fuzz.c))
 FUZZ := $(FUZZ_NAMES)
 FUZZ_CC := clang
-FUZZ_SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
+FUZZ_SANITIZE := $(CLANG_QUIET) -fsanitize=address,undefined -fno-sanitize-recover=all
 FUZZ_OBJECTS := $(patsubst $(BUILD)/obj/%,$(FUZZ_BUILD)/obj/%,$(LIBRARY_OBJECTS))
 FUZZ_LIBRARY := $(FUZZ_BUILD)/libottla.a
 FUZZ_REPLAYS := $(FUZZ_NAMES:%=$(BUILD)/tests/fuzz/%_replay)
