@@ -15,6 +15,7 @@ struct config;
 struct controller_runtime;
 struct coord;
 struct dynamic_config;
+struct fetch_sessions;
 struct image;
 struct log_manager;
 struct producer_ids;
@@ -47,8 +48,9 @@ struct request_context {
      * then says of the topic: LEADER_NOT_AVAILABLE while it comes, INVALID_REPLICATION_FACTOR, ... NULL: unknown
      * topics stay unknown. */
     int16_t (*topic_creator)(struct request_context *context, struct str topic);
-    struct waiting_room *waiting_room; /* made by the dispatcher */
-    struct producer_ids *producer_ids; /* made by the dispatcher */
+    struct waiting_room *waiting_room;     /* made by the dispatcher */
+    struct fetch_sessions *fetch_sessions; /* made by the dispatcher */
+    struct producer_ids *producer_ids;     /* made by the dispatcher */
 
     int32_t broker_id;
     const char *cluster_id;
@@ -61,6 +63,7 @@ struct request_context {
     bool unstable_api_versions_enable;
     int32_t fetch_max_bytes; /* fetch.max.bytes: bound on what one Fetch may ask for */
     int32_t max_incremental_fetch_session_cache_slots;
+    uint64_t seed;              /* for fetch session ids */
     int64_t request_timeout_ms; /* for requests to the controller */
     int64_t transaction_max_timeout_ms;
 

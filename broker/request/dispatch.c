@@ -25,8 +25,11 @@
 #include "generated/protocol/produce.h"
 #include "generated/protocol/stop_replica.h"
 #include "generated/protocol/update_metadata.h"
+#include "replication/fetch_session.h"
 
 #define AREA "request"
+/* Kafka's min.incremental.fetch.session.eviction.ms, a constant. */
+#define FETCH_SESSION_EVICT_AFTER_MS 120000
 
 struct dispatcher {
     struct request_context *context;
@@ -81,6 +84,8 @@ struct dispatcher *dispatcher_create(struct request_context *context) {
     struct dispatcher *dispatcher = xcalloc(1, sizeof *dispatcher);
     dispatcher->context = context;
     context->waiting_room = waiting_room_create(context->clock);
+    context->fetch_sessions = fetch_sessions_create(context->max_incremental_fetch_session_cache_slots,
+                                                    FETCH_SESSION_EVICT_AFTER_MS, context->seed);
     return dispatcher;
 }
 
@@ -99,6 +104,7 @@ void dispatcher_destroy(struct dispatcher *dispatcher) {
         arena_deinit(&request->arena);
         free(request);
     }
+    fetch_sessions_destroy(dispatcher->context->fetch_sessions);
     waiting_room_destroy(dispatcher->context->waiting_room);
     free(dispatcher);
 }
