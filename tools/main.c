@@ -15,6 +15,7 @@ static const struct tool tools[] = {
     {"kafka-topics", tool_topics},
     {"kafka-console-producer", tool_console_producer},
     {"kafka-console-consumer", tool_console_consumer},
+    {"kafka-dump-log", tool_dump_log},
 };
 
 /* Compares `name` with the tool's, letting an ending ".sh" and a missing "kafka-" pass. */
