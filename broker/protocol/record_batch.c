@@ -97,6 +97,7 @@ void record_workspace_destroy(struct record_workspace *workspace) {
     if (workspace != NULL) {
         compression_destroy(workspace->compression);
         byte_buffer_deinit(&workspace->unpacked);
+        byte_buffer_deinit(&workspace->records);
         byte_buffer_deinit(&workspace->converted);
         free(workspace);
     }

@@ -95,6 +95,7 @@ void record_batch_update_crc(uint8_t *batch, int32_t size);
 struct record_workspace {
     struct compression *compression;
     struct byte_buffer unpacked;  /* records of one batch, uncompressed */
+    struct byte_buffer records;   /* records being built */
     struct byte_buffer converted; /* the batch that is written in place of the one received */
     uint8_t window[8 * 1024];     /* of a stream being unpacked */
 };

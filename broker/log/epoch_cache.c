@@ -1,0 +1,150 @@
+/* A sorted array and its text file. */
+#include "broker/log/epoch_cache.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "broker/base/check.h"
+#include "broker/base/errors.h"
+#include "broker/log/offset_checkpoint.h"
+
+/* Entries of one partition; a leader change adds one, so this is beyond any real history. Bounds a hostile file. */
+#define EPOCH_ENTRIES_MAX (1 << 20)
+
+void epoch_cache_init(struct epoch_cache *cache, const struct log_place *place) {
+    *cache = (struct epoch_cache){.place = place};
+}
+
+void epoch_cache_deinit(struct epoch_cache *cache) {
+    free(cache->entries);
+    *cache = (struct epoch_cache){0};
+}
+
+static void cache_push(struct epoch_cache *cache, int32_t epoch, int64_t offset) {
+    if (cache->count == cache->capacity) {
+        cache->capacity = MAX(cache->capacity * 2, 4);
+        cache->entries = xrealloc(cache->entries, (size_t)cache->capacity * sizeof *cache->entries);
+    }
+    cache->entries[cache->count++] = (struct epoch_entry){.epoch = epoch, .start_offset = offset};
+}
+
+static int cache_write(const struct epoch_cache *cache) {
+    struct byte_buffer text = {0};
+    checkpoint_print(&text, "0\n%d\n", cache->count);
+    for (int32_t i = 0; i < cache->count; i++) {
+        checkpoint_print(&text, "%d %" PRId64 "\n", cache->entries[i].epoch, cache->entries[i].start_offset);
+    }
+    char path[LOG_PATH_SIZE];
+    path_join(path, cache->place->directory, "leader-epoch-checkpoint");
+    int error = file_replace(cache->place->disk, cache->place->directory, path, text.data, text.size);
+    byte_buffer_deinit(&text);
+    return error;
+}
+
+int epoch_cache_load(struct epoch_cache *cache) {
+    char path[LOG_PATH_SIZE];
+    path_join(path, cache->place->directory, "leader-epoch-checkpoint");
+    struct byte_buffer text = {0};
+    cache->count = 0;
+    int error = file_read_whole(cache->place->disk, path, CHECKPOINT_SIZE_MAX, &text);
+    if (error == ERR_NOT_FOUND) {
+        return 0;
+    }
+    struct checkpoint_reader reader;
+    if (error == 0) {
+        error = checkpoint_read_begin(&reader, &text);
+    }
+    for (int32_t i = 0; error == 0 && i < reader.count; i++) {
+        int64_t fields[2];
+        error = reader.count > EPOCH_ENTRIES_MAX ? ERR_CORRUPT : checkpoint_read_numbers(&reader, fields, 2);
+        if (error == 0 && (fields[0] < 0 || fields[0] > INT32_MAX || fields[1] < 0)) {
+            error = ERR_CORRUPT;
+        }
+        /* An entry that contradicts those before it replaces them, as Kafka's reader does by assigning in turn. */
+        while (error == 0 && cache->count > 0 &&
+               (cache->entries[cache->count - 1].epoch >= fields[0] ||
+                cache->entries[cache->count - 1].start_offset >= fields[1])) {
+            cache->count--;
+        }
+        if (error == 0) {
+            cache_push(cache, (int32_t)fields[0], fields[1]);
+        }
+    }
+    byte_buffer_deinit(&text);
+    return error;
+}
+
+int epoch_cache_assign(struct epoch_cache *cache, int32_t epoch, int64_t offset) {
+    CHECK(epoch >= 0 && offset >= 0);
+    const struct epoch_entry *last = cache->count > 0 ? &cache->entries[cache->count - 1] : NULL;
+    if (last != NULL && last->epoch == epoch && last->start_offset <= offset) {
+        return 0;
+    }
+    while (cache->count > 0 && (cache->entries[cache->count - 1].epoch >= epoch ||
+                                cache->entries[cache->count - 1].start_offset >= offset)) {
+        cache->count--;
+    }
+    cache_push(cache, epoch, offset);
+    return cache_write(cache);
+}
+
+int32_t epoch_cache_latest(const struct epoch_cache *cache) {
+    return cache->count > 0 ? cache->entries[cache->count - 1].epoch : -1;
+}
+
+struct log_epoch_end epoch_cache_end_offset(const struct epoch_cache *cache, int32_t epoch, int64_t log_end) {
+    struct log_epoch_end undefined = {.epoch = -1, .end_offset = -1};
+    int32_t latest = epoch_cache_latest(cache);
+    if (epoch < 0 || epoch > latest) {
+        return undefined;
+    }
+    if (epoch == latest) {
+        return (struct log_epoch_end){.epoch = epoch, .end_offset = log_end};
+    }
+    int32_t next = 0; /* first entry of a later epoch; there is one, since epoch < latest */
+    while (cache->entries[next].epoch <= epoch) {
+        next++;
+    }
+    int32_t found = next == 0 ? epoch : cache->entries[next - 1].epoch;
+    return (struct log_epoch_end){.epoch = found, .end_offset = cache->entries[next].start_offset};
+}
+
+int32_t epoch_cache_epoch_at(const struct epoch_cache *cache, int64_t offset) {
+    for (int32_t i = cache->count - 1; i >= 0; i--) {
+        if (cache->entries[i].start_offset <= offset) {
+            return cache->entries[i].epoch;
+        }
+    }
+    return -1;
+}
+
+int epoch_cache_truncate_from_end(struct epoch_cache *cache, int64_t offset) {
+    int32_t before = cache->count;
+    while (cache->count > 0 && cache->entries[cache->count - 1].start_offset >= offset) {
+        cache->count--;
+    }
+    return cache->count == before ? 0 : cache_write(cache);
+}
+
+int epoch_cache_truncate_from_start(struct epoch_cache *cache, int64_t offset) {
+    if (cache->count == 0 || cache->entries[0].start_offset >= offset) {
+        return 0;
+    }
+    int32_t gone = 0; /* entries that begin at or before the offset; the last of them moves there */
+    while (gone < cache->count && cache->entries[gone].start_offset <= offset) {
+        gone++;
+    }
+    cache->entries[gone - 1].start_offset = offset;
+    memmove(cache->entries, cache->entries + gone - 1, (size_t)(cache->count - gone + 1) * sizeof *cache->entries);
+    cache->count -= gone - 1;
+    return cache_write(cache);
+}
+
+int epoch_cache_clear(struct epoch_cache *cache) {
+    if (cache->count == 0) {
+        return 0;
+    }
+    cache->count = 0;
+    return cache_write(cache);
+}

@@ -1,0 +1,38 @@
+/* The leader-epoch cache of one partition: at which offset each leader's reign began.
+ *
+ * Kept in memory and in leader-epoch-checkpoint, rewritten whole and synced at every change (zookeeper-mode.md 4.7). */
+#ifndef OTTLA_LOG_EPOCH_CACHE_H
+#define OTTLA_LOG_EPOCH_CACHE_H
+
+#include "broker/log/file_util.h"
+#include "broker/log/log.h"
+
+struct epoch_entry {
+    int32_t epoch;
+    int64_t start_offset;
+};
+
+struct epoch_cache {
+    const struct log_place *place;
+    struct epoch_entry *entries; /* both epochs and offsets ascend */
+    int32_t count;
+    int32_t capacity;
+};
+
+void epoch_cache_init(struct epoch_cache *cache, const struct log_place *place);
+void epoch_cache_deinit(struct epoch_cache *cache);
+/* Reads the checkpoint; no file or an empty one is an empty cache; ERR_CORRUPT for one that is not in the format. */
+int epoch_cache_load(struct epoch_cache *cache);
+/* Notes that `epoch` begins at `offset`. Nothing happens when the latest entry already says so (an equal epoch that
+ * began earlier). Entries of the same or later epochs, or of later offsets, were never real and go. */
+int epoch_cache_assign(struct epoch_cache *cache, int32_t epoch, int64_t offset);
+int32_t epoch_cache_latest(const struct epoch_cache *cache);
+struct log_epoch_end epoch_cache_end_offset(const struct epoch_cache *cache, int32_t epoch, int64_t log_end);
+int32_t epoch_cache_epoch_at(const struct epoch_cache *cache, int64_t offset);
+/* Drops what begins at or after `offset`. */
+int epoch_cache_truncate_from_end(struct epoch_cache *cache, int64_t offset);
+/* Drops what ends at or before `offset`; the epoch that contains it begins there from now on. */
+int epoch_cache_truncate_from_start(struct epoch_cache *cache, int64_t offset);
+int epoch_cache_clear(struct epoch_cache *cache);
+
+#endif

@@ -1,0 +1,32 @@
+/* Whole small files: reading one, and replacing one so that a crash leaves the old or the new. */
+#ifndef OTTLA_LOG_FILE_UTIL_H
+#define OTTLA_LOG_FILE_UTIL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "broker/log/disk.h"
+#include "broker/protocol/compression.h"
+
+/* Largest path the log makes: a log directory, a partition directory of at most 255 bytes, a file name. */
+#define LOG_PATH_SIZE 4096
+
+/* Where one partition's files live. The directory's text changes when it is renamed for deletion. */
+struct log_place {
+    struct disk *disk;
+    char *directory;
+};
+
+/* "<directory>/<name>" in ret_path; a path that does not fit is a CHECK, since directories are bounded at start. */
+void path_join(char ret_path[LOG_PATH_SIZE], const char *directory, const char *name);
+/* "<directory>/00000000000000000042<suffix>" */
+void path_of_offset(char ret_path[LOG_PATH_SIZE], const struct log_place *place, int64_t offset, const char *suffix);
+
+/* Appends the file's bytes to ret; ERR_TOO_LARGE above size_max, ERR_NOT_FOUND when there is none. */
+int file_read_whole(struct disk *disk, const char *path, size_t size_max, struct byte_buffer *ret);
+/* Writes <path>.tmp, syncs it, renames it over path and syncs the directory (rule 32). */
+int file_replace(struct disk *disk, const char *directory, const char *path, const void *data, size_t size);
+/* Unlinks; a file that is not there is fine. */
+int file_remove(struct disk *disk, const char *path);
+
+#endif

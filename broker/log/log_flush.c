@@ -1,0 +1,119 @@
+/* Making a log durable: which files to sync, the syncs, and what may be believed afterwards. */
+#include <stdlib.h>
+
+#include "broker/base/check.h"
+#include "broker/base/errors.h"
+#include "broker/log/log_internal.h"
+
+static void add_file(struct log_flush *flush, struct disk_file *file) {
+    if (flush->count == flush->capacity) {
+        flush->capacity = MAX(flush->capacity * 2, 8);
+        flush->files = xrealloc(flush->files, (size_t)flush->capacity * sizeof(struct disk_file *));
+    }
+    flush->files[flush->count++] = file;
+}
+
+/* A file that is not open, if it exists. */
+static int add_path(struct log_flush *flush, const char *path) {
+    struct disk_file *file;
+    int error = disk_open(flush->disk, path, DISK_WRITE, &file);
+    if (error == 0) {
+        add_file(flush, file);
+    }
+    return error == ERR_NOT_FOUND ? 0 : error;
+}
+
+static int add_index(struct log_flush *flush, const struct log_place *place, struct segment_index *index) {
+    if (index->file != NULL) {
+        int error = segment_index_write_pending(index);
+        if (error == 0) {
+            add_file(flush, disk_file_ref(index->file));
+        }
+        return error;
+    }
+    char path[LOG_PATH_SIZE];
+    path_of_offset(path, place, index->base_offset, segment_index_suffix(index->kind));
+    return add_path(flush, path);
+}
+
+static int add_segment(struct log_flush *flush, const struct log_place *place, struct log_segment *segment) {
+    char path[LOG_PATH_SIZE];
+    add_file(flush, disk_file_ref(segment->file));
+    int error = add_index(flush, place, &segment->offset_index);
+    if (error == 0) {
+        error = add_index(flush, place, &segment->time_index);
+    }
+    if (error == 0) {
+        path_of_offset(path, place, segment->base_offset, ".txnindex");
+        error = add_path(flush, path);
+    }
+    if (error == 0) {
+        path_of_offset(path, place, segment->base_offset, ".snapshot");
+        error = add_path(flush, path);
+    }
+    /* Optimistic: whatever is written from now on says otherwise again, and a failed sync fences the log. */
+    segment->is_synced = true;
+    return error;
+}
+
+bool log_flush_begin(struct log *log, int64_t offset, struct log_flush *ret_flush) {
+    *ret_flush = (struct log_flush){.log = log,
+                                    .disk = log->place.disk,
+                                    .directory = xstrdup(log->place.directory),
+                                    .offset = offset,
+                                    .truncations = log->truncations};
+    bool is_wanted = offset > log->recovery_point;
+    for (int32_t i = 0; i < log->segment_count && ret_flush->error == 0; i++) {
+        struct log_segment *segment = log->segments[i];
+        if (!segment->is_synced && (segment->base_offset < offset || offset == log->end_offset)) {
+            is_wanted = true;
+            ret_flush->error = add_segment(ret_flush, &log->place, segment);
+        }
+    }
+    if (!is_wanted) {
+        log_flush_discard(ret_flush);
+    }
+    return is_wanted;
+}
+
+void log_flush_run(struct log_flush *flush) {
+    for (int32_t i = 0; i < flush->count && flush->error == 0; i++) {
+        flush->error = disk_sync(flush->files[i]);
+    }
+    if (flush->error == 0) {
+        flush->error = flush->disk->ops->sync_directory(flush->disk, flush->directory);
+    }
+}
+
+void log_flush_discard(struct log_flush *flush) {
+    for (int32_t i = 0; i < flush->count; i++) {
+        disk_file_unref(flush->files[i]);
+    }
+    free(flush->files);
+    free(flush->directory);
+    flush->files = NULL;
+    flush->directory = NULL;
+    flush->count = 0;
+}
+
+int log_flush_finish(struct log *log, struct log_flush *flush) {
+    int error = flush->error;
+    if (error == 0 && flush->truncations == log->truncations) {
+        log->recovery_point = MAX(log->recovery_point, flush->offset);
+        log->last_flush_ms = clock_now_ms(log->clock);
+    }
+    log_flush_discard(flush);
+    return log_fence(log, error);
+}
+
+int log_flush(struct log *log) {
+    struct log_flush flush;
+    if (log->is_fenced) {
+        return ERR_FENCED;
+    }
+    if (!log_flush_begin(log, log->end_offset, &flush)) {
+        return 0;
+    }
+    log_flush_run(&flush);
+    return log_flush_finish(log, &flush);
+}

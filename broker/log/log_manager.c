@@ -1,0 +1,347 @@
+/* The table of logs: finding, making, deleting, failing. */
+#include "broker/log/log_manager.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/base/check.h"
+#include "broker/base/errors.h"
+#include "broker/base/trace.h"
+#include "broker/log/log_manager_internal.h"
+
+struct managed_log *manager_find_entry(const struct log_manager *manager, const char *topic, int32_t partition) {
+    char key[LOG_DIRECTORY_NAME_MAX + 16];
+    int size = snprintf(key, sizeof key, "%s-%" PRId32, topic, partition);
+    struct managed_log *entry = NULL;
+    if (size > 0 && (size_t)size < sizeof key) {
+        HASH_FIND_STR(manager->logs, key, entry);
+    }
+    return entry;
+}
+
+struct managed_log *manager_add_entry(struct log_manager *manager, const char *topic, int32_t partition) {
+    struct managed_log *entry = manager_find_entry(manager, topic, partition);
+    if (entry == NULL) {
+        entry = xcalloc(1, sizeof *entry);
+        entry->key = xasprintf("%s-%" PRId32, topic, partition);
+        entry->topic = xstrdup(topic);
+        entry->partition = partition;
+        entry->directory = -1;
+        HASH_ADD_KEYPTR(hh, manager->logs, entry->key, strlen(entry->key), entry);
+    }
+    return entry;
+}
+
+static void entry_free(struct log_manager *manager, struct managed_log *entry) {
+    HASH_DEL(manager->logs, entry);
+    log_destroy(entry->log);
+    free(entry->key);
+    free(entry->topic);
+    free(entry);
+}
+
+static bool entry_is_online(const struct log_manager *manager, const struct managed_log *entry) {
+    return entry != NULL && entry->log != NULL && !manager->directories[entry->directory].is_offline;
+}
+
+struct log *log_manager_find(struct log_manager *manager, const char *topic, int32_t partition) {
+    const struct managed_log *entry = manager_find_entry(manager, topic, partition);
+    return entry_is_online(manager, entry) ? entry->log : NULL;
+}
+
+static bool any_directory_offline(const struct log_manager *manager) {
+    for (int32_t i = 0; i < manager->directory_count; i++) {
+        if (manager->directories[i].is_offline) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool log_manager_is_offline(const struct log_manager *manager, const char *topic, int32_t partition) {
+    const struct managed_log *entry = manager_find_entry(manager, topic, partition);
+    return !entry_is_online(manager, entry) && any_directory_offline(manager);
+}
+
+int64_t log_manager_checkpointed_high_watermark(const struct log_manager *manager, const char *topic,
+                                                int32_t partition) {
+    const struct managed_log *entry = manager_find_entry(manager, topic, partition);
+    return entry != NULL ? entry->high_watermark : 0;
+}
+
+int64_t manager_high_watermark(const struct log_manager *manager, const struct managed_log *entry) {
+    int64_t offset;
+    if (manager->config.high_watermark != NULL &&
+        manager->config.high_watermark(manager->config.context, entry->topic, entry->partition, &offset)) {
+        return offset;
+    }
+    return entry->high_watermark;
+}
+
+static struct log_config topic_config(const struct log_manager *manager, const char *topic) {
+    struct log_config config = manager->config.defaults;
+    if (manager->config.topic_config != NULL) {
+        manager->config.topic_config(manager->config.context, topic, &config);
+    }
+    return config;
+}
+
+int manager_open_log(struct log_manager *manager, struct managed_log *entry, int32_t directory, bool is_clean) {
+    char path[LOG_PATH_SIZE];
+    path_join(path, manager->directories[directory].path, entry->key);
+    struct log_open_options options = {.disk = manager->disk,
+                                       .clock = manager->clock,
+                                       .directory = path,
+                                       .topic = entry->topic,
+                                       .partition = entry->partition,
+                                       .config = topic_config(manager, entry->topic),
+                                       .recovery_point = entry->recovery_point,
+                                       .start_offset = entry->start_offset,
+                                       .had_clean_shutdown = is_clean,
+                                       .hooks = manager_hooks(manager),
+                                       .workspace = manager->workspace};
+    int error = log_open(&options, &entry->log);
+    if (error == 0) {
+        entry->directory = directory;
+        entry->serial = manager->next_serial++;
+        manager->directories[directory].log_count++;
+    }
+    return error;
+}
+
+/* The online directory with the fewest partitions, -1 when there is none. */
+static int32_t least_used_directory(const struct log_manager *manager) {
+    int32_t best = -1;
+    for (int32_t i = 0; i < manager->directory_count; i++) {
+        if (!manager->directories[i].is_offline &&
+            (best < 0 || manager->directories[i].log_count < manager->directories[best].log_count)) {
+            best = i;
+        }
+    }
+    return best;
+}
+
+static int create_log(struct log_manager *manager, const char *topic, int32_t partition, struct managed_log **ret) {
+    int32_t directory = least_used_directory(manager);
+    if (directory < 0) {
+        return ERR_NOT_FOUND;
+    }
+    struct managed_log *entry = manager_add_entry(manager, topic, partition);
+    /* What a checkpoint said of an earlier log of this name is not true of the new one. */
+    entry->recovery_point = 0;
+    entry->start_offset = 0;
+    entry->high_watermark = 0;
+    char path[LOG_PATH_SIZE];
+    path_join(path, manager->directories[directory].path, entry->key);
+    int error = manager->disk->ops->make_directory(manager->disk, path);
+    if (error == 0 || error == ERR_EXISTS) {
+        error = manager_open_log(manager, entry, directory, false);
+    }
+    if (error != 0) {
+        manager_fail_directory(manager, directory, error, "creating a log");
+        return error;
+    }
+    trace_info("log", "Created log for partition %s in %s", entry->key, path);
+    *ret = entry;
+    return 0;
+}
+
+int log_manager_get_or_create(struct log_manager *manager, const char *topic, int32_t partition, bool is_new,
+                              struct uuid topic_id, struct log **ret_log) {
+    struct managed_log *entry = manager_find_entry(manager, topic, partition);
+    if (!entry_is_online(manager, entry)) {
+        if (entry != NULL && entry->log != NULL) {
+            return ERR_NOT_FOUND;
+        }
+        /* Rule 22: the data may lie in the directory that is offline. */
+        if (!is_new && any_directory_offline(manager)) {
+            return ERR_NOT_FOUND;
+        }
+        int error = create_log(manager, topic, partition, &entry);
+        if (error != 0) {
+            return error;
+        }
+    }
+    if (!uuid_is_zero(topic_id)) {
+        int error = log_set_topic_id(entry->log, topic_id);
+        if (error == ERR_INVALID) {
+            return error;
+        }
+        if (error != 0) {
+            manager_log_failed(manager, entry, error, "writing partition.metadata");
+            return error;
+        }
+    }
+    *ret_log = entry->log;
+    return 0;
+}
+
+/* "<topic>-<partition>.<32 hex digits>-delete", the topic cut so that the whole fits a file name. */
+static void deleted_name(struct log_manager *manager, const struct managed_log *entry,
+                         char ret_name[LOG_DIRECTORY_NAME_MAX + 1]) {
+    char tail[80];
+    int size = snprintf(tail, sizeof tail, "-%" PRId32 ".%016" PRIx64 "%016" PRIx64 "-delete", entry->partition,
+                        random_u64(&manager->random), random_u64(&manager->random));
+    CHECK(size > 0 && (size_t)size < sizeof tail);
+    snprintf(ret_name, LOG_DIRECTORY_NAME_MAX + 1, "%.*s%s", LOG_DIRECTORY_NAME_MAX - size, entry->topic, tail);
+}
+
+int log_manager_delete(struct log_manager *manager, const char *topic, int32_t partition) {
+    struct managed_log *entry = manager_find_entry(manager, topic, partition);
+    if (entry == NULL || entry->log == NULL) {
+        return ERR_NOT_FOUND;
+    }
+    int32_t directory = entry->directory;
+    struct log_directory *place = &manager->directories[directory];
+    if (place->is_offline) {
+        return ERR_FENCED;
+    }
+    char name[LOG_DIRECTORY_NAME_MAX + 1];
+    char path[LOG_PATH_SIZE];
+    deleted_name(manager, entry, name);
+    path_join(path, place->path, name);
+    int error = manager->disk->ops->rename(manager->disk, log_directory(entry->log), path);
+    if (error == 0) {
+        error = manager->disk->ops->sync_directory(manager->disk, place->path);
+    }
+    if (error != 0) {
+        manager_log_failed(manager, entry, error, "renaming a log for deletion");
+        return error;
+    }
+    trace_info("log", "Log for partition %s is renamed to %s and is scheduled for deletion", entry->key, path);
+    int64_t delay_ms = log_get_config(entry->log)->file_delete_delay_ms;
+    entry_free(manager, entry);
+    place->log_count--;
+    for (int kind = CHECKPOINT_RECOVERY_POINT; error == 0 && kind <= CHECKPOINT_HIGH_WATERMARK; kind++) {
+        if (kind != CHECKPOINT_HIGH_WATERMARK || manager->high_watermarks_enabled) {
+            error = manager_write_checkpoint(manager, directory, (enum checkpoint_kind)kind);
+        }
+    }
+    if (error != 0) {
+        manager_fail_directory(manager, directory, error, "writing a checkpoint");
+        return error;
+    }
+    manager_delete_later(manager, path, true, delay_ms);
+    return 0;
+}
+
+void manager_fail_directory(struct log_manager *manager, int32_t directory, int error, const char *what) {
+    struct log_directory *place = &manager->directories[directory];
+    if (place->is_offline) {
+        return;
+    }
+    place->is_offline = true;
+    trace_error("log", "Stopping serving logs in dir %s after an error while %s: %s", place->path, what,
+                error_text(error));
+    for (struct managed_log *entry = manager->logs; entry != NULL; entry = entry->hh.next) {
+        if (entry->log != NULL && entry->directory == directory) {
+            log_fence(entry->log, error);
+        }
+    }
+    if (manager->config.on_directory_failed != NULL) {
+        manager->config.on_directory_failed(manager->config.context, place->path);
+    }
+}
+
+void manager_log_failed(struct log_manager *manager, const struct managed_log *entry, int error, const char *what) {
+    manager_fail_directory(manager, entry->directory, error, what);
+}
+
+static struct managed_log *entry_of(const struct log_manager *manager, const struct log *log) {
+    struct managed_log *entry = manager_find_entry(manager, log->topic, log->partition);
+    return entry != NULL && entry->log == log ? entry : NULL;
+}
+
+void log_manager_fail_directory_of(struct log_manager *manager, struct log *log) {
+    const struct managed_log *entry = entry_of(manager, log);
+    if (entry != NULL) {
+        manager_log_failed(manager, entry, ERR_IO, "using a log");
+    }
+}
+
+void log_manager_for_each(struct log_manager *manager, log_visitor *visit, void *context) {
+    struct managed_log *entry;
+    struct managed_log *next;
+    HASH_ITER(hh, manager->logs, entry, next) {
+        if (entry_is_online(manager, entry)) {
+            visit(context, entry->topic, entry->partition, entry->log);
+        }
+    }
+}
+
+void log_manager_reconfigure(struct log_manager *manager, const char *topic) {
+    for (struct managed_log *entry = manager->logs; entry != NULL; entry = entry->hh.next) {
+        if (entry->log != NULL && (topic == NULL || strcmp(topic, entry->topic) == 0)) {
+            struct log_config config = topic_config(manager, entry->topic);
+            log_set_config(entry->log, &config);
+        }
+    }
+}
+
+int32_t log_manager_directories(struct log_manager *manager, struct log_directory_info *ret_list, int32_t capacity) {
+    for (int32_t i = 0; i < MIN(manager->directory_count, capacity); i++) {
+        const struct log_directory *place = &manager->directories[i];
+        ret_list[i] = (struct log_directory_info){
+            .path = place->path, .is_offline = place->is_offline, .total_bytes = -1, .usable_bytes = -1};
+        if (!place->is_offline) {
+            int error = manager->disk->ops->space(manager->disk, place->path, &ret_list[i].total_bytes,
+                                                  &ret_list[i].usable_bytes);
+            if (error != 0) {
+                ret_list[i].total_bytes = -1;
+                ret_list[i].usable_bytes = -1;
+            }
+        }
+    }
+    return manager->directory_count;
+}
+
+int32_t log_manager_stored_broker_id(const struct log_manager *manager) {
+    return manager->broker_id;
+}
+
+const char *log_manager_stored_cluster_id(const struct log_manager *manager) {
+    return manager->cluster_id;
+}
+
+static void stop_timers(struct log_manager *manager) {
+    struct timer *timers[] = {&manager->deletion_timer,     &manager->retention_timer,
+                              &manager->flush_timer,        &manager->recovery_point_timer,
+                              &manager->start_offset_timer, &manager->high_watermark_timer,
+                              &manager->producer_timer};
+    for (size_t i = 0; i < ARRAY_SIZE(timers); i++) {
+        timer_stop(manager->clock, timers[i]);
+    }
+}
+
+void log_manager_destroy(struct log_manager *manager) {
+    if (manager == NULL) {
+        return;
+    }
+    stop_timers(manager);
+    struct managed_log *entry;
+    struct managed_log *next;
+    HASH_ITER(hh, manager->logs, entry, next) {
+        entry_free(manager, entry);
+    }
+    while (manager->deletions != NULL) {
+        struct pending_deletion *item = manager->deletions;
+        manager->deletions = item->next;
+        free(item->path);
+        free(item);
+    }
+    for (int32_t i = 0; i < manager->directory_count; i++) {
+        disk_file_unref(manager->directories[i].lock);
+        free(manager->directories[i].path);
+        free(manager->directories[i].cluster_id);
+    }
+    free(manager->directories);
+    free(manager->cluster_id);
+    record_workspace_destroy(manager->workspace);
+    manager->link->manager = NULL;
+    if (--manager->link->references == 0) {
+        free(manager->link);
+    }
+    free(manager);
+}
