@@ -227,6 +227,15 @@ static int write_run(struct log *log, struct slice run) {
     return error;
 }
 
+/* An empty segment is as good as a new one, unless the offsets are too far from its base. */
+static int should_roll(struct log *log, int64_t bytes, const struct record_batch *header, bool *ret_roll) {
+    struct log_segment *segment = log_active_segment(log);
+    int error = segment_should_roll(segment, &log->config, log->roll_ms, bytes, header->last_offset,
+                                    header->max_timestamp, clock_wall_ms(log->clock), ret_roll);
+    *ret_roll = *ret_roll && (segment->size > 0 || header->last_offset - segment->base_offset > INT32_MAX);
+    return error;
+}
+
 /* Writes batches that are known to be good and in order, rolling where a segment is full: a follower's segments then
  * break where the leader's did, however many batches one fetch brings. */
 static int write_batches(struct log *log, struct slice bytes) {
@@ -234,16 +243,21 @@ static int write_batches(struct log *log, struct slice bytes) {
     int error = 0;
     for (int32_t at = 0; error == 0 && at < bytes.size;) {
         struct record_batch header;
-        bool roll = false;
         CHECK(record_batch_decode(bytes.data + at, (size_t)(bytes.size - at), &header) == 0);
-        error =
-            segment_should_roll(log_active_segment(log), &log->config, log->roll_ms, (int64_t)run.size + header.size,
-                                header.last_offset, header.max_timestamp, clock_wall_ms(log->clock), &roll);
+        if (run.size > 0 && log_active_segment(log)->size == 0) {
+            /* Rolling by time goes by the segment's first batch, so that one must be there. */
+            error = write_run(log, run);
+            run = (struct slice){bytes.data + at, 0};
+        }
+        bool roll = false;
+        if (error == 0) {
+            error = should_roll(log, (int64_t)run.size + header.size, &header, &roll);
+        }
         if (error == 0 && roll) {
             error = write_run(log, run);
             run = (struct slice){bytes.data + at, 0};
         }
-        if (error == 0 && roll && log_active_segment(log)->size > 0) {
+        if (error == 0 && roll) {
             error = log_roll_at(log, header.base_offset);
         }
         run.size += header.size;
