@@ -18,6 +18,9 @@ struct coord;
 enum coord_session_state {
     COORD_CONNECTING, /* not connected now; the session may still live on the server */
     COORD_CONNECTED,
+    /* Not connected for longer than the session timeout: a server would have expired the session by now, but none can
+     * be asked. The broker fences itself: others may have taken its place. COORD_CONNECTED or COORD_EXPIRED follows. */
+    COORD_FENCED,
     COORD_EXPIRED, /* the session is gone for good: coord_reopen() makes a new one */
     COORD_AUTH_FAILED,
 };
