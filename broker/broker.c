@@ -1,0 +1,160 @@
+/* What a broker is made of, and what it does when its session or its settings change. Starting is broker_start.c,
+ * stopping broker_stop.c. */
+#include "broker/broker.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "broker/base/check.h"
+#include "broker/base/trace.h"
+#include "broker/broker_internal.h"
+
+static void on_topic_settings(void *context, const char *topic) {
+    struct broker *broker = context;
+    if (broker->logs != NULL) {
+        log_manager_reconfigure(broker->logs, topic);
+    }
+    if (broker->replicas != NULL) {
+        replica_manager_topic_config_changed(broker->replicas, topic);
+    }
+}
+
+static void on_broker_settings(void *context) {
+    struct broker *broker = context;
+    if (broker->dispatcher != NULL) {
+        broker->context.fetch_max_bytes = broker->config->fetch_max_bytes;
+    }
+    if (broker->seams.on_settings != NULL) {
+        broker->seams.on_settings(broker->seams.context);
+    }
+}
+
+struct broker *broker_create(struct config *config, const struct broker_seams *seams) {
+    struct broker *broker = xcalloc(1, sizeof *broker);
+    broker->config = config;
+    broker->seams = *seams;
+    broker->id = config->broker_id;
+    broker->epoch = -1;
+    const struct dynamic_config_callbacks callbacks = {
+        .on_topic = on_topic_settings,
+        .on_broker = on_broker_settings,
+        .context = broker,
+    };
+    broker->dynamic = dynamic_config_create(config, seams->clock, seams->coord, &callbacks);
+    return broker;
+}
+
+void broker_fail(struct broker *broker, const char *format, ...) {
+    if (broker->phase == BROKER_FAILED) {
+        return;
+    }
+    char message[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    broker->phase = BROKER_FAILED;
+    timer_stop(broker->seams.clock, &broker->timer);
+    broker->seams.on_failed(broker->seams.context, message);
+}
+
+struct dispatcher *broker_dispatcher(struct broker *broker) {
+    CHECK(broker->dispatcher != NULL);
+    return broker->dispatcher;
+}
+
+int32_t broker_id(const struct broker *broker) {
+    return broker->id;
+}
+
+static void fill_context(struct broker *broker) {
+    const struct config *config = broker->config;
+    struct request_context *context = &broker->context;
+    *context = (struct request_context){
+        .clock = broker->seams.clock,
+        .image = broker->image,
+        .replicas = broker->replicas,
+        .controller = broker->controller,
+        .coord = broker->seams.coord,
+        .logs = broker->logs,
+        .transport = broker->seams.transport,
+        .config = config,
+        .topic_creator = topic_admin_auto_create,
+        .topic_admin = broker->topics,
+        .dynamic_config = broker->dynamic,
+        .broker_id = broker->id,
+        .cluster_id = broker->cluster_id,
+        .listener_count = config->listener_count,
+        .inter_broker_listener = config->inter_broker_listener,
+        .auto_create_topics_enable = config->auto_create_topics_enable,
+        .unstable_api_versions_enable = config->unstable_api_versions_enable,
+        .fetch_max_bytes = config->fetch_max_bytes,
+        .max_incremental_fetch_session_cache_slots = config->max_incremental_fetch_session_cache_slots,
+        .request_timeout_ms = config->request_timeout_ms,
+        .transaction_max_timeout_ms = config->transaction_max_timeout_ms,
+        .features_epoch = -1,
+    };
+    for (int32_t i = 0; i < config->listener_count; i++) {
+        context->listeners[i] = config->listener_list[i].name;
+    }
+}
+
+void broker_wire(struct broker *broker) {
+    const struct config *config = broker->config;
+    const struct broker_seams *seams = &broker->seams;
+    broker->image = image_create();
+    struct replica_manager_config replicas = {
+        .broker_id = broker->id,
+        .inter_broker_listener = config->inter_broker_listener,
+        .rack = config->broker_rack,
+        .replica_lag_time_max_ms = config->replica_lag_time_max_ms,
+        .fetch_wait_max_ms = config->replica_fetch_wait_max_ms,
+        .fetch_min_bytes = config->replica_fetch_min_bytes,
+        .fetch_max_bytes = config->replica_fetch_max_bytes,
+        .fetch_response_max_bytes = config->replica_fetch_response_max_bytes,
+        .fetch_backoff_ms = config->replica_fetch_backoff_ms,
+        .socket_timeout_ms = config->replica_socket_timeout_ms,
+        .rack_aware_selector = config->rack_aware_selector,
+    };
+    broker->replicas = replica_manager_create(&replicas, seams->clock, broker->logs, broker->image, seams->transport);
+    struct controller_config controller = {
+        .broker_id = broker->id,
+        .inter_broker_listener = config->inter_broker_listener,
+        .control_plane_listener = config->control_plane_listener,
+        .unclean_leader_election = config->unclean_leader_election_enable,
+        .auto_leader_rebalance = config->auto_leader_rebalance_enable,
+        .delete_topic_enable = config->delete_topic_enable,
+        .leader_imbalance_check_ms = (int64_t)config->leader_imbalance_check_interval_seconds * 1000,
+        .leader_imbalance_percentage = config->leader_imbalance_per_broker_percentage,
+        .socket_timeout_ms = config->controller_socket_timeout_ms,
+    };
+    broker->controller = controller_runtime_create(&controller, seams->clock, seams->coord, seams->transport);
+    broker->topics = topic_admin_create(config, seams->clock, seams->coord, broker->image, seams->seed);
+    fill_context(broker);
+    broker->dispatcher = dispatcher_create(&broker->context);
+    replica_manager_on_image_changed(broker->replicas, topic_admin_on_image_changed, broker->topics);
+}
+
+void broker_destroy(struct broker *broker) {
+    if (broker == NULL) {
+        return;
+    }
+    timer_stop(broker->seams.clock, &broker->timer);
+    if (broker->dispatcher != NULL) {
+        dispatcher_destroy(broker->dispatcher);
+        topic_admin_destroy(broker->topics);
+        controller_runtime_destroy(broker->controller);
+        replica_manager_destroy(broker->replicas);
+        image_destroy(broker->image);
+    }
+    registration_destroy(broker->registration);
+    if (broker->dynamic != NULL) {
+        dynamic_config_destroy(broker->dynamic);
+    }
+    if (broker->logs != NULL) {
+        log_manager_destroy(broker->logs);
+    }
+    free(broker->cluster_id);
+    free(broker);
+}

@@ -1,0 +1,180 @@
+/* A broker as a process: the real seams, its sockets and signals.
+ *
+ * Order of opening: loop, ZooKeeper session, listeners bound (so that a taken port is told before anything is
+ * registered), broker. Accepting begins when the broker serves. SIGTERM and SIGINT stop it in the reverse order; the
+ * ZooKeeper session ends last, because that is what tells the others (zookeeper-mode.md 2.2). */
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "broker/base/check.h"
+#include "broker/base/trace.h"
+#include "broker/broker.h"
+#include "broker/network/listener.h"
+#include "broker/network/loop.h"
+#include "broker/network/peer.h"
+#include "broker/notify.h"
+#include "coordinator-client/coord_zookeeper.h"
+
+#define AREA "server"
+
+struct server {
+    struct config *config;
+    struct loop *loop;
+    struct coord *coord;
+    struct peers *peers;
+    struct network *network;
+    struct broker *broker;
+    bool is_serving;
+    bool is_stopping;
+    int exit_status;
+};
+
+static void on_frame(void *context, struct exchange *exchange, uint8_t *frame, size_t size) {
+    struct server *server = context;
+    dispatch_frame(broker_dispatcher(server->broker), exchange, frame, size);
+}
+
+static void on_serving(void *context) {
+    struct server *server = context;
+    server->is_serving = true;
+    network_start_accepting(server->network);
+    trace_info(AREA, "[KafkaServer id=%d] started", broker_id(server->broker));
+    notify_ready();
+}
+
+static void on_settings(void *context) {
+    struct server *server = context;
+    const struct config *config = server->config;
+    network_set_limits(server->network, config->max_connections, config->max_connections_per_ip,
+                       config->max_connections_per_ip_overrides);
+}
+
+static void end(struct server *server, int exit_status) {
+    server->exit_status = exit_status;
+    loop_stop(server->loop);
+}
+
+static void on_failed(void *context, const char *message) {
+    trace_fatal(AREA, "%s", message);
+    end(context, 1);
+}
+
+static void on_stopped(void *context) {
+    struct server *server = context;
+    end(server, 0);
+}
+
+static void on_signal(void *context, int number) {
+    struct server *server = context;
+    if (server->is_stopping) {
+        return; /* the first one is at work */
+    }
+    server->is_stopping = true;
+    trace_info(AREA, "Terminating process due to signal SIG%s", number == SIGINT ? "INT" : "TERM");
+    notify_stopping();
+    network_stop_accepting(server->network);
+    broker_stop(server->broker, on_stopped, server);
+}
+
+static int open_network(struct server *server) {
+    const struct config *config = server->config;
+    struct network_config network_config = {
+        .socket_request_max_bytes = config->socket_request_max_bytes,
+        .socket_send_buffer_bytes = config->socket_send_buffer_bytes,
+        .socket_receive_buffer_bytes = config->socket_receive_buffer_bytes,
+        .socket_listen_backlog_size = config->socket_listen_backlog_size,
+        .connections_max_idle_ms = config->connections_max_idle_ms,
+        .max_connections = config->max_connections,
+        .max_connections_per_ip = config->max_connections_per_ip,
+        .max_connections_per_ip_overrides = config->max_connections_per_ip_overrides,
+        .on_frame = on_frame,
+        .context = server,
+    };
+    server->network = network_create(server->loop, &network_config);
+    for (int32_t i = 0; i < config->listener_count; i++) {
+        const struct config_listener *listener = &config->listener_list[i];
+        char *message = NULL;
+        bool is_privileged = str_equal_text(str_from(listener->name), config->inter_broker_listener) ||
+                             (config->control_plane_listener != NULL &&
+                              str_equal_text(str_from(listener->name), config->control_plane_listener));
+        int error = network_listen(server->network, i, is_privileged, listener->host, listener->port, &message);
+        if (error != 0) {
+            trace_fatal(AREA, "%s", message);
+            free(message);
+            return error;
+        }
+    }
+    return 0;
+}
+
+static uint64_t draw_seed(void) {
+    uint64_t seed;
+    CHECK(getrandom(&seed, sizeof seed, 0) == (ssize_t)sizeof seed);
+    return seed;
+}
+
+static int open_all(struct server *server) {
+    struct config *config = server->config;
+    server->loop = loop_create(MAX(1, MIN(config->background_threads, LOOP_WORKERS_MAX)));
+    loop_on_signal(server->loop, SIGTERM, on_signal, server);
+    loop_on_signal(server->loop, SIGINT, on_signal, server);
+    int error = open_network(server);
+    if (error != 0) {
+        return error;
+    }
+    char *message = NULL;
+    error = coord_zookeeper_create(loop_clock(server->loop), config->zookeeper_connect,
+                                   config->zookeeper_session_timeout_ms, config->zookeeper_set_acl, &server->coord,
+                                   &message);
+    if (error != 0) {
+        trace_fatal(AREA, "%s", message);
+        free(message);
+        return error;
+    }
+    coord_zookeeper_set_in_flight_max(server->coord, config->zookeeper_max_in_flight_requests);
+    struct peers_config peers_config = {
+        .socket_receive_buffer_bytes = config->replica_socket_receive_buffer_bytes,
+        .connections_max_idle_ms = config->connections_max_idle_ms,
+    };
+    server->peers = peers_create(server->loop, &peers_config);
+    struct broker_seams seams = {
+        .clock = loop_clock(server->loop),
+        .disk = disk_posix(),
+        .transport = peers_transport(server->peers),
+        .coord = server->coord,
+        .seed = draw_seed(),
+        .on_serving = on_serving,
+        .on_failed = on_failed,
+        .on_settings = on_settings,
+        .context = server,
+    };
+    server->broker = broker_create(config, &seams);
+    return 0;
+}
+
+/* Requests still under way are ended before the memory they point to goes: peers first, then connections. The process
+ * ends right after, so what the loop would still have to deliver is not waited for. */
+static void close_all(struct server *server) {
+    if (server->network != NULL) {
+        network_close_connections(server->network);
+    }
+    if (server->coord != NULL) {
+        coord_zookeeper_destroy(server->coord);
+    }
+    trace_info(AREA, "shut down completed");
+}
+
+int broker_run(struct config *config) {
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    sigaction(SIGPIPE, &ignore, NULL);
+    struct server server = {.config = config, .exit_status = 1};
+    if (open_all(&server) != 0) {
+        close_all(&server);
+        return 1;
+    }
+    broker_start(server.broker);
+    loop_run(server.loop);
+    close_all(&server);
+    return server.exit_status;
+}
