@@ -5,10 +5,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Zero-initialise. Called on the loop, after the change and never inside the call that caused it, when the log end,
- * high watermark, leadership or start offset of the partition may have changed, and one last time when the partition
- * goes away (then the watcher is already out of the list). A watcher may remove itself or add others in its callback.
- */
+/* Zero-initialise. Called on the loop when the log end, high watermark, leadership or start offset of the partition has
+ * changed, and one last time when the partition goes away (then the watcher is already out of the list, and the
+ * partition must be looked up anew). The call may come from inside an append or a fetch: a watcher marks what it is for
+ * and acts in a task of its own. It may remove itself, no other. */
 struct partition_watcher {
     struct partition_watcher *next;
     struct partition_watcher **link; /* what points at this one; NULL while not in a list */

@@ -12,6 +12,9 @@
 
 struct image;
 
+/* In a partition state of UpdateMetadata: the partition goes away (its topic is being deleted). */
+#define IMAGE_LEADER_DURING_DELETE (-2)
+
 struct image_endpoint {
     char *listener;
     char *host;

@@ -1,0 +1,62 @@
+/* One local replica: its pure core, its log, and who watches it. For the files of this folder; others see
+ * replica_manager.h. */
+#ifndef OTTLA_REPLICATION_PARTITION_RUNTIME_H
+#define OTTLA_REPLICATION_PARTITION_RUNTIME_H
+
+#include <uthash.h>
+
+#include "replication/alter_partition_manager.h"
+#include "replication/fetcher.h"
+#include "replication/partition.h"
+#include "replication/replica_manager.h"
+
+/* Kafka's bound on topic names; the key of the table is the name and the index. */
+#define TOPIC_NAME_MAX 249
+#define PARTITION_KEY_MAX (TOPIC_NAME_MAX + sizeof(int32_t))
+
+struct partition_runtime {
+    struct replica_manager *manager;
+    struct partition core;
+    struct log *log; /* NULL while offline */
+    struct uuid topic_id;
+    int32_t index;
+    bool is_offline; /* its directory failed: KAFKA_STORAGE_ERROR until the broker starts again */
+    bool is_ticking; /* in manager->ticking */
+    struct fetcher_partition fetch;
+    struct alter_partition_item alter;
+    struct partition_watcher *watchers;
+    struct partition_runtime *tick_prev, *tick_next;
+    UT_hash_handle hh;
+    char *topic;
+    uint32_t key_size;
+    uint8_t key[PARTITION_KEY_MAX];
+};
+
+/* The key of (topic, index); 0 for a name that cannot exist. */
+uint32_t partition_key(uint8_t ret_key[PARTITION_KEY_MAX], struct str topic, int32_t index);
+
+/* Into the manager's table, offline until a log is opened. */
+struct partition_runtime *partition_runtime_create(struct replica_manager *manager, struct str topic, int32_t index);
+/* Out of the table; watchers hear it. */
+void partition_runtime_destroy(struct partition_runtime *partition);
+/* The log is there: the core starts idle with the checkpointed high watermark. */
+void partition_runtime_open(struct partition_runtime *partition, struct log *log);
+/* No log any more: answers KAFKA_STORAGE_ERROR. */
+void partition_runtime_set_offline(struct partition_runtime *partition);
+/* An I/O error: the directory of this log, with all its neighbours, goes offline. */
+void partition_runtime_fail(struct partition_runtime *partition, int error);
+
+/* Time and live brokers filled in. */
+struct partition_event partition_runtime_event(const struct partition_runtime *partition,
+                                               enum partition_event_type type);
+/* Steps the core and performs what it says. False when the partition went offline by that. */
+bool partition_runtime_apply(struct partition_runtime *partition, const struct partition_event *event);
+/* The position a fetch from the leader starts or goes on at. */
+struct fetch_position partition_runtime_position(const struct partition_runtime *partition);
+/* Cuts the log; false when that failed. */
+bool partition_runtime_truncate(struct partition_runtime *partition, int64_t offset);
+bool partition_runtime_restart_at(struct partition_runtime *partition, int64_t offset);
+/* Raises the log start, at most to the high watermark. */
+bool partition_runtime_raise_start(struct partition_runtime *partition, int64_t offset);
+
+#endif

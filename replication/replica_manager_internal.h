@@ -1,0 +1,46 @@
+/* The replica manager's own state, shared by the files that make it up. */
+#ifndef OTTLA_REPLICATION_REPLICA_MANAGER_INTERNAL_H
+#define OTTLA_REPLICATION_REPLICA_MANAGER_INTERNAL_H
+
+#include "replication/alter_partition_manager.h"
+#include "replication/partition_runtime.h"
+#include "replication/replica_manager.h"
+
+#define IMAGE_LISTENERS_MAX 4
+
+struct fetcher_runtime;
+struct offset_call;
+
+struct replica_manager {
+    struct replica_manager_config config;
+    struct clock *clock;
+    struct log_manager *logs;
+    struct image *image;
+    struct transport *transport;
+    int64_t broker_epoch;
+    int32_t controller_epoch; /* highest seen */
+    bool is_started;
+    bool has_had_leader_and_isr;
+    struct partition_runtime *partitions; /* uthash */
+    struct partition_runtime *ticking;    /* those that need a periodic look */
+    struct timer tick_timer;
+    struct partition_peer *peers; /* live brokers, sorted by id */
+    int32_t peer_count;
+    struct fetcher_runtime *fetchers; /* uthash by broker id */
+    struct offset_call *offset_calls; /* under way */
+    struct alter_partition_manager *alter;
+    struct {
+        image_changed_callback *on_change;
+        void *context;
+    } listeners[IMAGE_LISTENERS_MAX];
+    int32_t listener_count;
+};
+
+struct partition_runtime *replica_manager_find(const struct replica_manager *manager, struct str topic, int32_t index);
+struct partition_peer *replica_manager_peer(const struct replica_manager *manager, int32_t broker_id);
+/* After the image's live brokers changed. */
+void replica_manager_update_peers(struct replica_manager *manager);
+/* Whether this partition belongs to those the timer looks at. */
+void replica_manager_watch_tick(struct partition_runtime *partition);
+
+#endif
