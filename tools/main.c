@@ -16,6 +16,12 @@ static const struct tool tools[] = {
     {"kafka-console-producer", tool_console_producer},
     {"kafka-console-consumer", tool_console_consumer},
     {"kafka-dump-log", tool_dump_log},
+    {"kafka-broker-api-versions", tool_broker_api_versions},
+    {"kafka-cluster", tool_cluster},
+    {"kafka-log-dirs", tool_log_dirs},
+    {"kafka-get-offsets", tool_get_offsets},
+    {"kafka-delete-records", tool_delete_records},
+    {"kafka-leader-election", tool_leader_election},
 };
 
 /* Compares `name` with the tool's, letting an ending ".sh" and a missing "kafka-" pass. */
