@@ -22,6 +22,8 @@ static const struct tool tools[] = {
     {"kafka-get-offsets", tool_get_offsets},
     {"kafka-delete-records", tool_delete_records},
     {"kafka-leader-election", tool_leader_election},
+    {"kafka-configs", tool_configs},
+    {"kafka-server-stop", tool_server_stop},
 };
 
 /* Compares `name` with the tool's, letting an ending ".sh" and a missing "kafka-" pass. */
