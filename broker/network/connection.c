@@ -206,6 +206,9 @@ static void take_up(struct connection *connection, struct frame_buffer *buffer, 
         if (part.is_first) {
             connection->partial = frame_buffer_take(&connection->network->pool, (size_t)connection->reader.size);
         }
+        if (connection->partial == NULL) {
+            continue; /* still inside the size */
+        }
         uint8_t *to = connection->partial->data + part.offset;
         if (part.bytes.size > 0 && part.bytes.data != to) {
             memcpy(to, part.bytes.data, (size_t)part.bytes.size);
