@@ -454,6 +454,7 @@ static void take_answer(struct partition_runtime *partition, const struct fetch_
     if (!append_records(partition, &data->records)) {
         return;
     }
+    partition_runtime_sync_start(partition);
     struct partition_event event = partition_runtime_event(partition, PARTITION_FOLLOWER_FETCHED);
     event.log.log_end = log_end_offset(partition->log);
     event.log.leader_high_watermark = data->high_watermark;

@@ -176,6 +176,12 @@ static bool take_new_start(struct partition_runtime *partition) {
     return partition_runtime_apply(partition, &event);
 }
 
+void partition_runtime_sync_start(struct partition_runtime *partition) {
+    if (!partition->is_offline && log_start_offset(partition->log) != partition->core.log_start) {
+        take_new_start(partition);
+    }
+}
+
 bool partition_runtime_restart_at(struct partition_runtime *partition, int64_t offset) {
     int error = log_truncate_fully_and_start_at(partition->log, offset);
     if (error != 0) {
