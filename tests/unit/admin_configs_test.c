@@ -1,0 +1,468 @@
+/* Settings over the wire and in the coordinator: entries as recorded, changes and their refusals, notifications. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "broker/base/check.h"
+#include "broker/base/errors.h"
+#include "broker/base/trace.h"
+#include "broker/dynamic_config.h"
+#include "broker/protocol/errors.h"
+#include "broker/protocol/header.h"
+#include "broker/request/config_change.h"
+#include "broker/request/config_entries.h"
+#include "tests/lib/memory_coord.h"
+#include "tests/lib/recordings.h"
+#include "tests/lib/runner.h"
+
+static struct arena arena;
+
+static void quiet(enum trace_level level, const char *line, void *context) {
+    (void)level;
+    (void)line;
+    (void)context;
+}
+
+static struct config *make_config(const char *lines) {
+    trace_set_sink(quiet, NULL);
+    struct properties properties;
+    properties_init(&properties);
+    properties_set(&properties, "broker.id", "1");
+    properties_set(&properties, "zookeeper.connect", "localhost:2181");
+    properties_set(&properties, "listeners", "PLAINTEXT://127.0.0.1:9092");
+    char *message = NULL;
+    ck_assert_int_eq(properties_parse(&properties, lines, strlen(lines), &message), 0);
+    struct config *config = NULL;
+    ck_assert_int_eq(config_create(&properties, &config, &message), 0);
+    properties_deinit(&properties);
+    return config;
+}
+
+/* Entries. */
+
+struct recorded {
+    int found;
+};
+
+/* The recorded answer for topic "plain", all keys, no synonyms: the very bytes come out of the tables. */
+static void compare_recorded(const struct recorded_frame *frame, void *context) {
+    struct recorded *recorded = context;
+    if (frame->is_request || frame->api_key != 32 || frame->api_version != 4 || frame->size < 1000) {
+        return;
+    }
+    struct reader r = reader_of(frame->bytes + 5, frame->size - 5); /* correlation id, tags */
+    struct describe_configs_response expected;
+    ck_assert_int_eq(describe_configs_response_decode(&r, 4, &arena, &expected), 0);
+    if (!str_equal_text(expected.results[0].resource_name, "plain")) {
+        return;
+    }
+    struct config *config = make_config("");
+    struct properties own;
+    properties_init(&own);
+    properties_set(&own, "segment.bytes", "1048576");
+    properties_set(&own, "retention.ms", "123456");
+    struct config_entries_options options = {0};
+    struct describe_configs_response_describe_configs_result result;
+    describe_configs_response_describe_configs_result_init(&result);
+    config_entries_of_topic(config, &own, &options, &arena, &result);
+    ck_assert_int_eq(result.configs_count, expected.results[0].configs_count);
+    for (int32_t i = 0; i < result.configs_count; i++) {
+        const struct describe_configs_response_describe_configs_resource_result *a = &result.configs[i];
+        const struct describe_configs_response_describe_configs_resource_result *b = &expected.results[0].configs[i];
+        ck_assert_msg(str_equal(a->name, b->name), "%d: %.*s, recorded %.*s", i, STR_ARGS(a->name), STR_ARGS(b->name));
+        ck_assert_msg(str_equal(a->value, b->value), "%.*s=%.*s, recorded %.*s", STR_ARGS(a->name), STR_ARGS(a->value),
+                      STR_ARGS(b->value));
+        ck_assert_int_eq(a->config_source, b->config_source);
+        ck_assert_int_eq(a->config_type, b->config_type);
+        ck_assert_int_eq(a->read_only, b->read_only);
+        ck_assert_int_eq(a->is_sensitive, b->is_sensitive);
+    }
+    properties_deinit(&own);
+    config_destroy(config);
+    recorded->found++;
+}
+
+START_TEST(a_topics_entries_are_those_recorded_in_the_order_recorded) {
+    arena_init(&arena, SIZE_MAX);
+    struct recorded recorded = {0};
+    recordings_each("tests/recordings/wire", compare_recorded, &recorded);
+    ck_assert_int_ge(recorded.found, 1);
+    arena_deinit(&arena);
+}
+END_TEST
+
+/* "SOURCE:name=value" for each synonym, as kafka-configs shows them. */
+static void print_synonyms(const struct describe_configs_response_describe_configs_resource_result *entry, char *ret,
+                           size_t size) {
+    size_t used = 0;
+    ret[0] = '\0';
+    for (int32_t i = 0; i < entry->synonyms_count; i++) {
+        used +=
+            (size_t)snprintf(ret + used, size - used, "%s%d:%.*s=%.*s", i > 0 ? ", " : "", entry->synonyms[i].source,
+                             STR_ARGS(entry->synonyms[i].name), STR_ARGS(entry->synonyms[i].value));
+    }
+}
+
+static void assert_entry(const struct config *config, bool is_topic, const char *name, const char *value,
+                         const char *synonyms) {
+    struct str key = str_from(name);
+    struct config_entries_options options = {.keys = &key, .key_count = 1, .with_synonyms = true};
+    struct describe_configs_response_describe_configs_result result;
+    describe_configs_response_describe_configs_result_init(&result);
+    if (is_topic) {
+        config_entries_of_topic(config, NULL, &options, &arena, &result);
+    } else {
+        config_entries_of_broker(config, false, &options, &arena, &result);
+    }
+    ck_assert_int_eq(result.configs_count, 1);
+    char text[512];
+    print_synonyms(&result.configs[0], text, sizeof text);
+    ck_assert_str_eq(text, synonyms);
+    snprintf(text, sizeof text, "%.*s", STR_ARGS(result.configs[0].value));
+    ck_assert_str_eq(text, value);
+    ck_assert_int_eq(result.configs[0].config_source, synonyms[0] == '\0' ? 5 : synonyms[0] - '0');
+}
+
+/* tests/recordings/cli/static-configs.txt */
+START_TEST(synonyms_begin_with_the_asked_name_as_recorded) {
+    arena_init(&arena, SIZE_MAX);
+    struct config *config = make_config("log.segment.bytes=536870912\nlog.retention.hours=72\nnum.io.threads=4\n");
+    assert_entry(config, true, "retention.ms", "259200000", "");
+    assert_entry(config, true, "segment.bytes", "536870912",
+                 "4:log.segment.bytes=536870912, 5:log.segment.bytes=1073741824");
+    assert_entry(config, true, "flush.ms", "9223372036854775807", "");
+    assert_entry(config, true, "follower.replication.throttled.replicas", "", "");
+    assert_entry(config, false, "log.retention.ms", "", "");
+    struct properties values;
+    properties_init(&values);
+    properties_set(&values, "log.retention.ms", "86400000");
+    char *message = NULL;
+    ck_assert_int_eq(config_set_dynamic(config, CONFIG_DYNAMIC_DEFAULT, &values, false, &message), 0);
+    properties_deinit(&values);
+    const char *all = "3:log.retention.ms=86400000, 4:log.retention.hours=72, 5:log.retention.hours=168";
+    assert_entry(config, true, "retention.ms", "86400000", all);
+    assert_entry(config, false, "log.retention.ms", "86400000", all);
+    assert_entry(config, false, "num.io.threads", "4", "4:num.io.threads=4, 5:num.io.threads=8");
+    config_destroy(config);
+    arena_deinit(&arena);
+}
+END_TEST
+
+START_TEST(a_broker_lists_315_keys_and_the_default_only_what_is_set) {
+    arena_init(&arena, SIZE_MAX);
+    struct config *config = make_config("");
+    struct config_entries_options options = {0};
+    struct describe_configs_response_describe_configs_result result;
+    describe_configs_response_describe_configs_result_init(&result);
+    config_entries_of_broker(config, false, &options, &arena, &result);
+    ck_assert_int_eq(result.configs_count, 315);
+    config_entries_of_broker(config, true, &options, &arena, &result);
+    ck_assert_int_eq(result.configs_count, 0);
+    config_destroy(config);
+    arena_deinit(&arena);
+}
+END_TEST
+
+/* Changes. */
+
+static void assert_verdict(struct config_verdict verdict, int16_t error_code, const char *message) {
+    char text[512];
+    snprintf(text, sizeof text, "%.*s", STR_ARGS(verdict.message));
+    ck_assert_str_eq(text, message);
+    ck_assert_int_eq(verdict.error_code, error_code);
+}
+
+START_TEST(lists_are_appended_to_and_subtracted_from) {
+    arena_init(&arena, SIZE_MAX);
+    struct properties values;
+    properties_init(&values);
+    struct config_change append = {STR_LITERAL("cleanup.policy"), CONFIG_APPEND, STR_LITERAL("compact")};
+    assert_verdict(config_change_apply(CONFIG_RESOURCE_TOPIC, &values, &append, 1, &arena), KAFKA_NONE, "");
+    ck_assert_str_eq(properties_get(&values, "cleanup.policy"), "delete,compact");
+    assert_verdict(config_change_apply(CONFIG_RESOURCE_TOPIC, &values, &append, 1, &arena), KAFKA_NONE, "");
+    ck_assert_str_eq(properties_get(&values, "cleanup.policy"), "delete,compact");
+    struct config_change subtract = {STR_LITERAL("cleanup.policy"), CONFIG_SUBTRACT, STR_LITERAL("delete")};
+    assert_verdict(config_change_apply(CONFIG_RESOURCE_TOPIC, &values, &subtract, 1, &arena), KAFKA_NONE, "");
+    ck_assert_str_eq(properties_get(&values, "cleanup.policy"), "compact");
+    struct config_change remove = {STR_LITERAL("cleanup.policy"), CONFIG_DELETE, STR_NULL};
+    assert_verdict(config_change_apply(CONFIG_RESOURCE_TOPIC, &values, &remove, 1, &arena), KAFKA_NONE, "");
+    ck_assert_int_eq(values.count, 0);
+    struct config_change number = {STR_LITERAL("retention.ms"), CONFIG_APPEND, STR_LITERAL("1")};
+    assert_verdict(config_change_apply(CONFIG_RESOURCE_TOPIC, &values, &number, 1, &arena), KAFKA_INVALID_CONFIG,
+                   "Config value append is not allowed for config key: retention.ms");
+    properties_deinit(&values);
+    arena_deinit(&arena);
+}
+END_TEST
+
+START_TEST(requests_that_cannot_be_meant_are_refused) {
+    arena_init(&arena, SIZE_MAX);
+    struct config_change twice[] = {{STR_LITERAL("a"), CONFIG_SET, STR_LITERAL("1")},
+                                    {STR_LITERAL("a"), CONFIG_DELETE, STR_NULL}};
+    assert_verdict(config_change_check_request(CONFIG_RESOURCE_TOPIC, STR_LITERAL("t"), 1, twice, 2, &arena),
+                   KAFKA_INVALID_REQUEST, "Error due to duplicate config keys");
+    struct config_change null = {STR_LITERAL("a"), CONFIG_SET, STR_NULL};
+    assert_verdict(config_change_check_request(CONFIG_RESOURCE_TOPIC, STR_LITERAL("t"), 1, &null, 1, &arena),
+                   KAFKA_INVALID_REQUEST, "Null value not supported for : a");
+    assert_verdict(config_change_check_request(CONFIG_RESOURCE_TOPIC, STR_LITERAL(""), 1, NULL, 0, &arena),
+                   KAFKA_INVALID_REQUEST, "Default topic resources are not allowed.");
+    assert_verdict(config_change_check_request(CONFIG_RESOURCE_BROKER, STR_LITERAL("2"), 1, NULL, 0, &arena),
+                   KAFKA_INVALID_REQUEST, "Unexpected broker id, expected 1, but received 2");
+    assert_verdict(config_change_check_request(CONFIG_RESOURCE_BROKER, STR_LITERAL("x"), 1, NULL, 0, &arena),
+                   KAFKA_INVALID_REQUEST, "Node id must be an integer, but it is: x");
+    assert_verdict(config_change_check_request(CONFIG_RESOURCE_BROKER, STR_LITERAL(""), 1, NULL, 0, &arena), KAFKA_NONE,
+                   "");
+    arena_deinit(&arena);
+}
+END_TEST
+
+static void assert_broker_refused(const struct config *config, const char *entity, const char *key, const char *value,
+                                  const char *message) {
+    struct properties values;
+    properties_init(&values);
+    properties_set(&values, key, value);
+    assert_verdict(config_change_check_broker(config, str_from(entity), &values, &arena), KAFKA_INVALID_REQUEST,
+                   message);
+    properties_deinit(&values);
+}
+
+START_TEST(broker_changes_are_refused_with_the_words_of_kafka) {
+    arena_init(&arena, SIZE_MAX);
+    struct config *config = make_config("");
+    assert_broker_refused(config, "1", "log.dirs", "/x", "Cannot update these configs dynamically: Set(log.dirs)");
+    assert_broker_refused(config, "1", "log.cleaner.threads", "x",
+                          "Invalid value x for configuration log.cleaner.threads: Not a number of type INT");
+    assert_broker_refused(config, "1", "num.io.threads", "17",
+                          "Dynamic thread count update validation failed for num.io.threads=17, value should not be "
+                          "greater than double the current value 8");
+    assert_broker_refused(config, "1", "num.io.threads", "3",
+                          "Dynamic thread count update validation failed for num.io.threads=3, value should be at "
+                          "least half the current value 8");
+    assert_broker_refused(config, "", "principal.builder.class", "X",
+                          "Cannot update these configs at default cluster level, broker id must be specified: "
+                          "Set(principal.builder.class)");
+    config_destroy(config);
+    arena_deinit(&arena);
+}
+END_TEST
+
+START_TEST(a_bad_topic_value_names_the_resource) {
+    arena_init(&arena, SIZE_MAX);
+    struct config *config = make_config("");
+    struct properties values;
+    properties_init(&values);
+    properties_set(&values, "retention.ms", "abc");
+    assert_verdict(config_change_check_topic(config, STR_LITERAL("t"), &values, &arena), KAFKA_INVALID_CONFIG,
+                   "Invalid config value for resource ConfigResource(type=TOPIC, name='t'): Invalid value abc for "
+                   "configuration retention.ms: Not a number of type LONG");
+    properties_set(&values, "foo", "1");
+    assert_verdict(config_change_check_topic(config, STR_LITERAL("t"), &values, &arena), KAFKA_INVALID_CONFIG,
+                   "Unknown topic config name: foo");
+    properties_deinit(&values);
+    config_destroy(config);
+    arena_deinit(&arena);
+}
+END_TEST
+
+/* In the coordinator. */
+
+struct heard {
+    int32_t topics;
+    char topic[64];
+    int32_t brokers;
+    int32_t loaded;
+    int error;
+    int32_t written;
+    int32_t decided;
+};
+
+static struct heard heard;
+
+static void on_topic(void *context, const char *topic) {
+    (void)context;
+    heard.topics++;
+    snprintf(heard.topic, sizeof heard.topic, "%s", topic == NULL ? "(all)" : topic);
+}
+
+static void on_broker(void *context) {
+    (void)context;
+    heard.brokers++;
+}
+
+static void on_loaded(void *context, int error) {
+    (void)context;
+    heard.loaded++;
+    heard.error = error;
+}
+
+static void on_written(void *context, int error) {
+    (void)context;
+    heard.written++;
+    heard.error = error;
+}
+
+static bool set_retention(void *context, struct properties *values) {
+    heard.decided++;
+    properties_set(values, "retention.ms", context);
+    return true;
+}
+
+static const struct dynamic_config_callbacks callbacks = {on_topic, on_broker, NULL};
+
+static struct memory_world *make_world(void) {
+    memset(&heard, 0, sizeof heard);
+    struct memory_world *world = memory_world_create();
+    memory_put(world, "/controller", "{}");
+    memory_put(world, "/config/changes", NULL);
+    memory_put(world, "/config/topics", NULL);
+    memory_put(world, "/config/brokers", NULL);
+    return world;
+}
+
+START_TEST(everything_stored_is_in_force_after_loading) {
+    struct memory_world *world = make_world();
+    struct config *config = make_config("");
+    memory_put(world, "/config/topics/a", "{\"version\":1,\"config\":{\"retention.ms\":\"5\"}}");
+    memory_put(world, "/config/topics/b", "{\"version\":1,\"config\":{}}");
+    memory_put(world, "/config/brokers/<default>", "{\"version\":1,\"config\":{\"message.max.bytes\":\"100\"}}");
+    memory_put(world, "/config/brokers/1", "{\"version\":1,\"config\":{\"message.max.bytes\":\"200\"}}");
+    memory_put(world, "/config/brokers/2", "{\"version\":1,\"config\":{\"message.max.bytes\":\"300\"}}");
+    struct dynamic_config *dynamic =
+        dynamic_config_create(config, memory_clock(world), memory_coord(world), &callbacks);
+    memory_lose_replies(world, 5, false);
+    dynamic_config_load(dynamic, on_loaded, NULL);
+    memory_run_for(world, 5000);
+    ck_assert_int_eq(heard.loaded, 1);
+    ck_assert_int_eq(heard.error, 0);
+    ck_assert_int_eq(config->message_max_bytes, 200);
+    struct log_config log;
+    dynamic_config_log_config(dynamic, "a", &log);
+    ck_assert_int_eq(log.retention_ms, 5);
+    ck_assert_int_eq(log.max_message_bytes, 200);
+    dynamic_config_log_config(dynamic, "b", &log);
+    ck_assert_int_eq(log.retention_ms, 604800000);
+    ck_assert_int_eq(heard.topics + heard.brokers, 0); /* nobody is there yet to hear of it */
+    dynamic_config_destroy(dynamic);
+    memory_world_destroy(world);
+    config_destroy(config);
+}
+END_TEST
+
+START_TEST(notifications_bring_changes_of_topics_and_brokers) {
+    struct memory_world *world = make_world();
+    struct config *config = make_config("");
+    struct dynamic_config *dynamic =
+        dynamic_config_create(config, memory_clock(world), memory_coord(world), &callbacks);
+    dynamic_config_load(dynamic, on_loaded, NULL);
+    memory_run(world);
+    dynamic_config_follow(dynamic);
+    memory_run(world);
+    memory_put(world, "/config/topics/a", "{\"version\":1,\"config\":{\"retention.ms\":\"7\"}}");
+    memory_put(world, "/config/changes/config_change_0000000000", "{\"version\":2,\"entity_path\":\"topics/a\"}");
+    memory_run(world);
+    ck_assert_int_eq(heard.topics, 1);
+    ck_assert_str_eq(heard.topic, "a");
+    ck_assert_str_eq(properties_get(dynamic_config_topic(dynamic, "a"), "retention.ms"), "7");
+    memory_put(world, "/config/brokers/<default>", "{\"version\":1,\"config\":{\"log.retention.ms\":\"9\"}}");
+    memory_put(world, "/config/changes/config_change_0000000001",
+               "{\"version\":2,\"entity_path\":\"brokers/<default>\"}");
+    memory_run(world);
+    ck_assert_int_eq(heard.brokers, 1);
+    ck_assert_str_eq(heard.topic, "(all)");
+    ck_assert_int_eq(config->log_retention_ms, 9);
+    memory_put(world, "/config/changes/config_change_0000000002", "not json");
+    memory_put(world, "/config/changes/config_change_0000000003", "{\"version\":2,\"entity_path\":\"users/u\"}");
+    memory_put(world, "/config/topics/a", "{\"version\":1,\"config\":{}}");
+    memory_put(world, "/config/changes/config_change_0000000004",
+               "{\"version\":1,\"entity_type\":\"topics\",\"entity_name\":\"a\"}");
+    memory_run(world);
+    ck_assert_ptr_null(dynamic_config_topic(dynamic, "a"));
+    ck_assert_int_eq(memory_child_count(world, "/config/changes"), 5);
+    /* After 15 minutes whoever hears of the next one clears the old ones away. */
+    memory_run_for(world, 16 * 60 * 1000);
+    memory_put(world, "/config/changes/config_change_0000000005", "{\"version\":2,\"entity_path\":\"topics/a\"}");
+    memory_run(world);
+    ck_assert_int_eq(memory_child_count(world, "/config/changes"), 1);
+    dynamic_config_destroy(dynamic);
+    memory_world_destroy(world);
+    config_destroy(config);
+}
+END_TEST
+
+START_TEST(a_change_is_written_fenced_and_told_whatever_replies_get_lost) {
+    for (int32_t lost = 0; lost < 6; lost++) {
+        for (int is_applied = 0; is_applied < 2; is_applied++) {
+            for (int is_there = 0; is_there < 2; is_there++) {
+                struct memory_world *world = make_world();
+                struct config *config = make_config("");
+                struct dynamic_config *dynamic =
+                    dynamic_config_create(config, memory_clock(world), memory_coord(world), &callbacks);
+                if (is_there) {
+                    memory_put(world, "/config/topics/a", "{\"version\":1,\"config\":{\"segment.bytes\":\"50\"}}");
+                }
+                memory_lose_replies(world, lost, is_applied != 0);
+                char value[] = "11";
+                dynamic_config_change(dynamic, "topics", STR_LITERAL("a"), set_retention, on_written, value);
+                memory_run_for(world, 10000);
+                ck_assert_int_eq(heard.written, 1);
+                ck_assert_int_eq(heard.error, 0);
+                const char *stored = memory_data(world, "/config/topics/a");
+                ck_assert_ptr_nonnull(strstr(stored, "\"retention.ms\":\"11\""));
+                ck_assert_int_eq(strstr(stored, "segment.bytes") != NULL, is_there);
+                ck_assert_int_ge(memory_child_count(world, "/config/changes"), 1);
+                ck_assert_str_eq(memory_data(world, "/config/changes/config_change_0000000000"),
+                                 "{\"version\":2,\"entity_path\":\"topics/a\"}");
+                dynamic_config_destroy(dynamic);
+                memory_world_destroy(world);
+                config_destroy(config);
+            }
+        }
+    }
+}
+END_TEST
+
+static struct memory_world *racing_world;
+
+/* The first time, somebody else changes the node between our reading and our writing. */
+static bool set_while_racing(void *context, struct properties *values) {
+    if (heard.decided == 0) {
+        memory_put(racing_world, "/config/topics/a", "{\"version\":1,\"config\":{\"segment.bytes\":\"99\"}}");
+    }
+    return set_retention(context, values);
+}
+
+START_TEST(two_admins_at_once_do_not_undo_each_other) {
+    racing_world = make_world();
+    struct config *config = make_config("");
+    struct dynamic_config *dynamic =
+        dynamic_config_create(config, memory_clock(racing_world), memory_coord(racing_world), &callbacks);
+    memory_put(racing_world, "/config/topics/a", "{\"version\":1,\"config\":{}}");
+    char value[] = "11";
+    dynamic_config_change(dynamic, "topics", STR_LITERAL("a"), set_while_racing, on_written, value);
+    memory_run_for(racing_world, 10000);
+    ck_assert_int_eq(heard.error, 0);
+    ck_assert_int_eq(heard.decided, 2);
+    ck_assert_ptr_nonnull(strstr(memory_data(racing_world, "/config/topics/a"), "\"segment.bytes\":\"99\""));
+    ck_assert_ptr_nonnull(strstr(memory_data(racing_world, "/config/topics/a"), "\"retention.ms\":\"11\""));
+    dynamic_config_destroy(dynamic);
+    memory_world_destroy(racing_world);
+    config_destroy(config);
+}
+END_TEST
+
+int main(void) {
+    static const struct test tests[] = {
+        TEST(a_topics_entries_are_those_recorded_in_the_order_recorded),
+        TEST(synonyms_begin_with_the_asked_name_as_recorded),
+        TEST(a_broker_lists_315_keys_and_the_default_only_what_is_set),
+        TEST(lists_are_appended_to_and_subtracted_from),
+        TEST(requests_that_cannot_be_meant_are_refused),
+        TEST(broker_changes_are_refused_with_the_words_of_kafka),
+        TEST(a_bad_topic_value_names_the_resource),
+        TEST(everything_stored_is_in_force_after_loading),
+        TEST(notifications_bring_changes_of_topics_and_brokers),
+        TEST(a_change_is_written_fenced_and_told_whatever_replies_get_lost),
+        TEST(two_admins_at_once_do_not_undo_each_other),
+    };
+    return run_tests("admin configs", tests, sizeof tests / sizeof tests[0]);
+}
