@@ -93,6 +93,7 @@ static void fill_context(struct broker *broker) {
         .max_incremental_fetch_session_cache_slots = config->max_incremental_fetch_session_cache_slots,
         .request_timeout_ms = config->request_timeout_ms,
         .transaction_max_timeout_ms = config->transaction_max_timeout_ms,
+        .seed = broker->seams.seed,
         .features_epoch = -1,
     };
     for (int32_t i = 0; i < config->listener_count; i++) {

@@ -19,6 +19,7 @@ struct fetch_sessions;
 struct image;
 struct log_manager;
 struct producer_ids;
+struct record_workspace;
 struct replica_manager;
 struct topic_admin;
 struct transport;
@@ -51,6 +52,7 @@ struct request_context {
     struct waiting_room *waiting_room;     /* made by the dispatcher */
     struct fetch_sessions *fetch_sessions; /* made by the dispatcher */
     struct producer_ids *producer_ids;     /* made by the dispatcher */
+    struct record_workspace *workspace;    /* made by the dispatcher; for records that must be converted */
 
     int32_t broker_id;
     const char *cluster_id;

@@ -10,6 +10,8 @@
 #include "broker/base/trace.h"
 #include "broker/protocol/api_keys.h"
 #include "broker/protocol/errors.h"
+#include "broker/protocol/record_batch.h"
+#include "broker/request/producer_ids.h"
 #include "broker/request/waiting_room.h"
 #include "generated/protocol/allocate_producer_ids.h"
 #include "generated/protocol/alter_configs.h"
@@ -22,8 +24,11 @@
 #include "generated/protocol/delete_topics.h"
 #include "generated/protocol/describe_cluster.h"
 #include "generated/protocol/describe_configs.h"
+#include "generated/protocol/describe_log_dirs.h"
+#include "generated/protocol/elect_leaders.h"
 #include "generated/protocol/fetch.h"
 #include "generated/protocol/incremental_alter_configs.h"
+#include "generated/protocol/init_producer_id.h"
 #include "generated/protocol/leader_and_isr.h"
 #include "generated/protocol/list_offsets.h"
 #include "generated/protocol/metadata.h"
@@ -92,11 +97,15 @@ struct dispatcher *dispatcher_create(struct request_context *context) {
     context->waiting_room = waiting_room_create(context->clock);
     context->fetch_sessions = fetch_sessions_create(context->max_incremental_fetch_session_cache_slots,
                                                     FETCH_SESSION_EVICT_AFTER_MS, context->seed);
+    context->producer_ids = producer_ids_create(context);
+    context->workspace = record_workspace_create();
+    replica_manager_on_image_changed(context->replicas, waiting_room_on_image_changed, context->waiting_room);
     return dispatcher;
 }
 
 void dispatcher_stop(struct dispatcher *dispatcher) {
     waiting_room_finish_all(dispatcher->context->waiting_room);
+    producer_ids_stop(dispatcher->context->producer_ids);
 }
 
 void dispatcher_destroy(struct dispatcher *dispatcher) {
@@ -110,6 +119,8 @@ void dispatcher_destroy(struct dispatcher *dispatcher) {
         arena_deinit(&request->arena);
         free(request);
     }
+    record_workspace_destroy(dispatcher->context->workspace);
+    producer_ids_destroy(dispatcher->context->producer_ids);
     fetch_sessions_destroy(dispatcher->context->fetch_sessions);
     waiting_room_destroy(dispatcher->context->waiting_room);
     free(dispatcher);

@@ -34,7 +34,8 @@ struct api_row {
     void (*handle)(struct request *request);
 };
 
-/* Fills in context->waiting_room and context->producer_ids. The context outlives the dispatcher. */
+/* Fills in what the context says the dispatcher makes. The context, its clock and its replica manager outlive the
+ * dispatcher's use of them; dispatcher_stop() is the last of it. */
 struct dispatcher *dispatcher_create(struct request_context *context);
 /* Answers everything that waits as it stands; no further frames may come. Every exchange then has an answer. */
 void dispatcher_stop(struct dispatcher *dispatcher);

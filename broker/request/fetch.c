@@ -59,7 +59,7 @@ static int16_t find_partition(struct fetch *fetch, struct fetch_part *part, stru
     if (version < VERSION_WITH_ZSTD && log_get_config(log)->compression_type == CODEC_ZSTD) {
         return KAFKA_UNSUPPORTED_COMPRESSION_TYPE;
     }
-    if (version < FETCH_VERSION_WITH_BATCHES) {
+    if (version < FETCH_VERSION_WITH_BATCHES && !log_get_config(log)->message_downconversion) {
         return KAFKA_UNSUPPORTED_VERSION;
     }
     return KAFKA_NONE;

@@ -4,10 +4,12 @@
 #include "broker/base/errors.h"
 #include "broker/metadata/image.h"
 #include "broker/protocol/errors.h"
+#include "broker/protocol/message_set.h"
 #include "broker/request/context.h"
 #include "broker/request/fetch.h"
 #include "broker/request/leaders.h"
 
+#define VERSION_WITH_TIMESTAMPS 2
 #define VERSION_WITH_STORAGE_ERROR 6
 #define VERSION_WITH_IDS 13
 #define VERSION_WITH_LEADER_HINTS 16
@@ -60,6 +62,21 @@ static void fill_error(struct fetch_answer *answer, struct fetch_part *part,
     }
 }
 
+/* Old versions know message sets only (clients.md 31): the region is read and converted, and the answer has the exact
+ * size of what came out. */
+static int16_t down_convert(struct fetch *fetch, struct fetch_part *part, struct records *ret) {
+    struct request *request = fetch->request;
+    const struct records *region = &part->read.read.records;
+    uint8_t *bytes = arena_alloc(&request->arena, (size_t)region->size);
+    int64_t count = disk_read(region->file, bytes, (size_t)region->size, region->position);
+    if (count != region->size) {
+        return KAFKA_STORAGE_ERROR;
+    }
+    int8_t magic = request->header.api_version < VERSION_WITH_TIMESTAMPS ? 0 : 1;
+    return record_batch_down_convert((struct slice){bytes, region->size}, magic, part->read.fetch_offset,
+                                     &request->arena, request->context->workspace, ret);
+}
+
 static void fill_partition(struct fetch_answer *answer, struct fetch_part *part,
                            struct fetch_response_partition_data *ret) {
     fetch_response_partition_data_init(ret);
@@ -79,6 +96,13 @@ static void fill_partition(struct fetch_answer *answer, struct fetch_part *part,
     }
     fill_aborted(answer->fetch, part, ret);
     if (ret->error_code != KAFKA_NONE) {
+        return;
+    }
+    if (part->read.read.records.size > 0 && answer->fetch->request->header.api_version < FETCH_VERSION_WITH_BATCHES) {
+        ret->error_code = down_convert(answer->fetch, part, &ret->records);
+        if (ret->error_code != KAFKA_NONE) {
+            ret->records = (struct records){.size = 0};
+        }
         return;
     }
     if (part->read.read.records.size > 0) {

@@ -11,6 +11,7 @@ struct waiting_room {
     struct wait *marked;
     struct wait **marked_end;
     int32_t count;
+    int32_t image_follower_count;
     bool is_posted;
     bool is_destroyed; /* while the task is still posted */
 };
@@ -69,6 +70,7 @@ static void leave(struct wait *wait) {
         wait->next->previous = wait->previous;
     }
     room->count--;
+    room->image_follower_count -= wait->follows_image;
     wait->request->on_abandoned = NULL;
     wait->request->waiting = NULL;
 }
@@ -133,6 +135,7 @@ void waiting_room_enter(struct waiting_room *room, struct wait *wait, int64_t ti
     }
     room->first = wait;
     room->count++;
+    room->image_follower_count += wait->follows_image;
     wait->request->waiting = wait;
     wait->request->on_abandoned = on_request_abandoned;
     timer_start(room->clock, &wait->timer, timeout_ms, on_deadline);
@@ -142,6 +145,18 @@ void wait_watch_partition(struct wait *wait, struct wait_watch *watch, struct pa
     watch->wait = wait;
     watch->watcher.on_change = on_partition_changed;
     partition_runtime_watch(partition, &watch->watcher);
+}
+
+void waiting_room_on_image_changed(void *context) {
+    struct waiting_room *room = context;
+    if (room->image_follower_count == 0) {
+        return;
+    }
+    for (struct wait *wait = room->first; wait != NULL; wait = wait->next) {
+        if (wait->follows_image) {
+            wait_mark(wait);
+        }
+    }
 }
 
 void waiting_room_finish_all(struct waiting_room *room) {

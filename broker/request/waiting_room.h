@@ -32,6 +32,7 @@ struct wait {
     void (*finish)(struct wait *wait);
     struct wait_watch *watches;
     int32_t watch_count;
+    bool follows_image; /* marked as well whenever the cluster's image changed */
 
     struct waiting_room *room;
     struct timer timer;
@@ -51,6 +52,8 @@ void waiting_room_enter(struct waiting_room *room, struct wait *wait, int64_t ti
 void wait_watch_partition(struct wait *wait, struct wait_watch *watch, struct partition_runtime *partition);
 /* Asks for a check for a reason other than a partition. */
 void wait_mark(struct wait *wait);
+/* The image changed: an image_changed_callback whose context is the room. */
+void waiting_room_on_image_changed(void *context);
 /* The broker stops: everything that waits is answered as it stands. */
 void waiting_room_finish_all(struct waiting_room *room);
 int32_t waiting_room_count(const struct waiting_room *room);
