@@ -43,7 +43,7 @@ SIM_OBJECTS := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/simulation/*.c t
 SOURCES := $(shell find broker replication coordinator-client tools tests -name '*.[ch]' 2>/dev/null)
 
 TOOL_NAMES := $(shell cat tools/names.txt 2>/dev/null)
-BINARIES := $(if $(wildcard broker/main.c),$(BUILD)/bin/kafka-server-start) \
+BINARIES := $(if $(wildcard replication/controller_runtime.c),$(BUILD)/bin/kafka-server-start) \
             $(if $(wildcard tools/main.c),$(BUILD)/bin/ottla-tools $(TOOL_NAMES:%=$(BUILD)/bin/%))
 
 .PHONY: all help deps clean
