@@ -28,10 +28,12 @@ enum coord_session_state {
 struct coord_stat {
     int64_t czxid;
     int64_t mzxid;
+    int64_t pzxid; /* of the last change of children; 0 where an implementation does not keep it */
     int64_t ctime_ms;
     int64_t mtime_ms;
     int32_t version;
     int32_t cversion;
+    int32_t aversion;        /* of the ACL; likewise */
     int64_t ephemeral_owner; /* session id, 0 when persistent */
     int32_t data_size;
     int32_t child_count;

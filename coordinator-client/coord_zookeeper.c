@@ -185,10 +185,12 @@ static struct coord_stat stat_of(const struct Stat *stat) {
     }
     return (struct coord_stat){.czxid = stat->czxid,
                                .mzxid = stat->mzxid,
+                               .pzxid = stat->pzxid,
                                .ctime_ms = stat->ctime,
                                .mtime_ms = stat->mtime,
                                .version = stat->version,
                                .cversion = stat->cversion,
+                               .aversion = stat->aversion,
                                .ephemeral_owner = stat->ephemeralOwner,
                                .data_size = stat->dataLength,
                                .child_count = stat->numChildren};

@@ -24,6 +24,7 @@ static const struct tool tools[] = {
     {"kafka-leader-election", tool_leader_election},
     {"kafka-configs", tool_configs},
     {"kafka-server-stop", tool_server_stop},
+    {"zookeeper-shell", tool_zookeeper_shell},
 };
 
 /* Compares `name` with the tool's, letting an ending ".sh" and a missing "kafka-" pass. */
