@@ -297,11 +297,14 @@ static int16_t stop_one(struct replica_manager *manager, struct str topic, int32
     char name[TOPIC_NAME_MAX + 1] = {0};
     memcpy(name, topic.data, (size_t)topic.size);
     int error = log_manager_delete(manager->logs, name, index);
-    if (error != 0 && error != ERR_NOT_FOUND) {
+    if (error == ERR_NOT_FOUND) {
+        return log_manager_is_offline(manager->logs, name, index) ? KAFKA_STORAGE_ERROR : KAFKA_NONE;
+    }
+    if (error != 0) {
         trace_error(AREA, "%s-%d: cannot be deleted: %s", name, index, error_text(error));
         return KAFKA_STORAGE_ERROR;
     }
-    return log_manager_is_offline(manager->logs, name, index) ? KAFKA_STORAGE_ERROR : KAFKA_NONE;
+    return KAFKA_NONE;
 }
 
 static int32_t count_stops(const struct stop_replica_request *request) {

@@ -1,0 +1,326 @@
+/* Two to five replica managers on real logs: replication, fail-over, truncation, in-sync set (traces of rules 14 to 21
+ * and of the truncation bugs in Kafka's history). */
+#include <check.h>
+#include <stdlib.h>
+
+#include "broker/base/check.h"
+#include "broker/protocol/errors.h"
+#include "tests/lib/fake_cluster.h"
+#include "tests/lib/runner.h"
+
+static struct fake_cluster c;
+
+static void tear_down(void) {
+    fake_cluster_destroy(&c);
+}
+
+static void create(int32_t count) {
+    fake_cluster_create(&c, count, 1);
+}
+
+START_TEST(records_reach_every_replica_and_everybody_learns_the_high_watermark) {
+    create(3);
+    fake_cluster_lead(&c, 1, 123);
+    struct log_append_info info = fake_append(&c, 1, 10, -1);
+    ck_assert_int_eq(info.error_code, 0);
+    ck_assert_int_eq(partition_runtime_ack_state(fake_partition(&c, 1), info.last_offset, 0), KAFKA_REQUEST_TIMED_OUT);
+    fake_cluster_run(&c, 0);
+    ck_assert_int_eq(partition_runtime_ack_state(fake_partition(&c, 1), info.last_offset, 0), KAFKA_NONE);
+    for (int32_t id = 1; id <= 3; id++) {
+        ck_assert_int_eq(fake_log_end(&c, id), 10);
+        ck_assert_int_eq(fake_high_watermark(&c, id), 10); /* without waiting for the next record */
+    }
+    ck_assert(fake_logs_equal(&c, 1, 2));
+    ck_assert(fake_logs_equal(&c, 1, 3));
+}
+END_TEST
+
+START_TEST(an_idle_partition_is_not_named_again) {
+    create(2);
+    fake_cluster_lead(&c, 1, 12);
+    fake_append(&c, 1, 10, -1);
+    fake_cluster_run(&c, 1000);
+    int32_t named = c.brokers[2].named;
+    int32_t fetches = c.brokers[2].fetches;
+    fake_cluster_run(&c, 60000);
+    ck_assert_int_gt(c.brokers[2].fetches, fetches + 100); /* long polls of 500 ms */
+    ck_assert_int_eq(c.brokers[2].named, named);
+    fake_append(&c, 1, 1, -1);
+    fake_cluster_run(&c, 20000);
+    ck_assert_int_eq(fake_isr(&c), 12);
+    ck_assert_int_eq(fake_high_watermark(&c, 2), 11);
+}
+END_TEST
+
+START_TEST(kip_101_a_returning_leader_cuts_what_nobody_else_had) {
+    create(3);
+    fake_cluster_lead(&c, 1, 123);
+    fake_append(&c, 1, 10, -1);
+    fake_cluster_run(&c, 1000);
+    c.brokers[1].is_cut = true;
+    fake_append(&c, 1, 5, 1);
+    ck_assert_int_eq(fake_log_end(&c, 1), 15);
+    fake_cluster_lead(&c, 2, 23);
+    fake_append(&c, 2, 3, -1);
+    fake_cluster_run(&c, 2000);
+    ck_assert_int_eq(fake_high_watermark(&c, 2), 13);
+    c.brokers[1].is_cut = false;
+    fake_cluster_lead(&c, 2, 23);
+    fake_cluster_run(&c, 5000);
+    ck_assert_int_eq(fake_log_end(&c, 1), 13);
+    ck_assert(fake_logs_equal(&c, 1, 2));
+    ck_assert_int_eq(fake_isr(&c), 231); /* and joins, behind the others */
+}
+END_TEST
+
+START_TEST(kip_101_a_follower_with_an_old_high_watermark_keeps_acknowledged_records) {
+    create(2);
+    fake_cluster_lead(&c, 1, 12);
+    fake_cluster_run(&c, 1000);
+    fake_append(&c, 1, 10, -1);
+    fake_cluster_run(&c, 0);
+    ck_assert_int_eq(fake_high_watermark(&c, 1), 10);
+    /* Killed before any checkpoint: its high watermark is 0 again, its log is not. */
+    fake_broker_kill(&c, 2);
+    fake_broker_start(&c, 2);
+    fake_cluster_lead(&c, 2, 12);
+    ck_assert_int_eq(fake_high_watermark(&c, 2), 0);
+    fake_cluster_run(&c, 3000);
+    ck_assert_int_eq(fake_log_end(&c, 2), 10);
+    ck_assert_int_eq(fake_log_end(&c, 1), 10);
+    ck_assert_int_eq(fake_high_watermark(&c, 2), 10);
+}
+END_TEST
+
+START_TEST(kip_279_after_a_fast_double_fail_over_truncation_takes_the_rounds_it_needs) {
+    create(2);
+    fake_cluster_lead(&c, 1, 12); /* epoch 0: both have 0..9 */
+    fake_append(&c, 1, 10, -1);
+    fake_cluster_run(&c, 1000);
+    /* Each alone, in turn: 1 writes in epochs 1 and 3, 2 in epochs 2 and 4. */
+    for (int round = 0; round < 4; round++) {
+        int32_t leader = round % 2 == 0 ? 1 : 2;
+        c.brokers[3 - leader].is_cut = true;
+        fake_cluster_lead(&c, leader, leader);
+        fake_append(&c, leader, 2 + round, 1);
+        fake_cluster_run(&c, 1000);
+        c.brokers[3 - leader].is_cut = false;
+    }
+    ck_assert_int_eq(fake_log_end(&c, 1), 10 + 2 + 4);
+    ck_assert_int_eq(fake_log_end(&c, 2), 10 + 3 + 5);
+    c.brokers[1].divergings = 0;
+    fake_cluster_lead(&c, 1, 1); /* epoch 5 */
+    fake_append(&c, 1, 1, 1);
+    fake_cluster_run(&c, 5000);
+    ck_assert_int_eq(c.brokers[1].divergings, 2); /* of epoch 4 we learn 3, of 2 we learn 1 */
+    ck_assert_int_eq(fake_log_end(&c, 2), 17);
+    ck_assert(fake_logs_equal(&c, 1, 2));
+    ck_assert_int_eq(fake_isr(&c), 12);
+}
+END_TEST
+
+START_TEST(a_diverging_follower_does_not_move_the_high_watermark) {
+    create(2);
+    fake_cluster_lead(&c, 1, 12);
+    fake_append(&c, 1, 10, -1);
+    fake_cluster_run(&c, 1000);
+    c.brokers[2].is_cut = true;
+    fake_cluster_lead(&c, 1, 12);
+    fake_append(&c, 1, 5, 1); /* 10..14 of epoch 1 at 1 only */
+    c.brokers[2].is_cut = false;
+    c.brokers[1].is_cut = true;
+    fake_cluster_lead(&c, 2, 2);
+    fake_append(&c, 2, 9, 1); /* 10..18 of epoch 2 at 2 only */
+    c.brokers[1].is_cut = false;
+    fake_cluster_lead(&c, 1, 12);
+    struct partition_fetch fetch = {.replica_id = 2,
+                                    .fetch_offset = 15,
+                                    .current_leader_epoch = 3,
+                                    .last_fetched_epoch = 2,
+                                    .max_bytes = 1000,
+                                    .version = 17};
+    partition_runtime_fetch(fake_partition(&c, 1), &fetch);
+    ck_assert_int_eq(fetch.error_code, 0);
+    ck_assert(fetch.is_diverging);
+    ck_assert_int_eq(fetch.diverging_epoch, 1);
+    ck_assert_int_eq(fetch.diverging_end_offset, 15);
+    ck_assert_int_eq(fake_high_watermark(&c, 1), 10);
+    fake_cluster_run(&c, 3000);
+    ck_assert(fake_logs_equal(&c, 1, 2));
+    ck_assert_int_eq(fake_high_watermark(&c, 1), 15);
+}
+END_TEST
+
+START_TEST(kip_320_a_follower_fenced_by_a_newer_leader_epoch_waits_for_its_command) {
+    create(2);
+    fake_cluster_lead(&c, 1, 12);
+    fake_append(&c, 1, 3, -1);
+    fake_cluster_run(&c, 1000);
+    c.leader_epoch++;
+    c.partition_epoch++;
+    ck_assert_int_eq(fake_cluster_command(&c, 1, 1), 0); /* 2 has not heard */
+    fake_append(&c, 1, 3, 1);
+    fake_cluster_run(&c, 1000);
+    int32_t fetches = c.brokers[2].fetches;
+    fake_cluster_run(&c, 20000);
+    ck_assert_int_eq(c.brokers[2].fetches, fetches); /* rule 20: no loop */
+    ck_assert_int_eq(fake_log_end(&c, 2), 3);
+    ck_assert_int_eq(fake_cluster_command(&c, 2, 1), 0);
+    fake_cluster_run(&c, 1000);
+    ck_assert_int_eq(fake_log_end(&c, 2), 6);
+}
+END_TEST
+
+START_TEST(a_follower_ahead_of_its_leader_backs_off_and_goes_on) {
+    create(2);
+    fake_cluster_lead(&c, 1, 12);
+    fake_append(&c, 1, 3, -1);
+    fake_cluster_run(&c, 1000);
+    c.leader_epoch++;
+    c.partition_epoch++;
+    ck_assert_int_eq(fake_cluster_command(&c, 2, 1), 0); /* 1 has not heard: UNKNOWN_LEADER_EPOCH */
+    fake_cluster_run(&c, 500);
+    ck_assert_int_eq(fake_cluster_command(&c, 1, 1), 0);
+    fake_append(&c, 1, 3, -1);
+    fake_cluster_run(&c, 5000);
+    ck_assert_int_eq(fake_log_end(&c, 2), 6);
+    ck_assert_int_eq(fake_high_watermark(&c, 1), 6);
+}
+END_TEST
+
+START_TEST(a_silent_follower_leaves_the_in_sync_set_and_returns) {
+    create(3);
+    fake_cluster_lead(&c, 1, 123);
+    fake_append(&c, 1, 10, -1);
+    fake_cluster_run(&c, 1000);
+    c.brokers[3].is_cut = true;
+    fake_append(&c, 1, 10, -1);
+    fake_cluster_run(&c, FAKE_LAG_MS / 2);
+    ck_assert_int_eq(fake_high_watermark(&c, 1), 10); /* still waited for */
+    fake_cluster_run(&c, FAKE_LAG_MS * 3 / 2);
+    ck_assert_int_eq(fake_isr(&c), 12);
+    ck_assert_int_eq(fake_high_watermark(&c, 1), 20);
+    c.brokers[3].is_cut = false;
+    fake_cluster_run(&c, 5000);
+    ck_assert_int_eq(fake_isr(&c), 123);
+    ck_assert_int_eq(fake_log_end(&c, 3), 20);
+}
+END_TEST
+
+START_TEST(followers_return_although_the_partition_is_idle_and_changes_go_one_at_a_time) {
+    create(5);
+    fake_cluster_lead(&c, 1, 1);
+    fake_append(&c, 1, 10, 1);
+    fake_cluster_run(&c, 2000);
+    ck_assert_int_eq(c.isr_count, 5);
+    for (int32_t id = 2; id <= 5; id++) {
+        ck_assert(fake_logs_equal(&c, 1, id));
+    }
+}
+END_TEST
+
+START_TEST(a_refused_return_is_tried_again_by_the_periodic_look) {
+    create(2);
+    c.refuse_isr_changes = KAFKA_INELIGIBLE_REPLICA;
+    fake_cluster_lead(&c, 1, 1);
+    fake_append(&c, 1, 10, 1);
+    fake_cluster_run(&c, 2000);
+    ck_assert_int_eq(fake_isr(&c), 1);
+    c.refuse_isr_changes = 0;
+    fake_cluster_run(&c, FAKE_LAG_MS);
+    ck_assert_int_eq(fake_isr(&c), 12);
+}
+END_TEST
+
+START_TEST(rule_15_acks_all_needs_min_insync_replicas_and_the_high_watermark_too) {
+    fake_cluster_create(&c, 3, 2);
+    c.refuse_isr_changes = KAFKA_INELIGIBLE_REPLICA;
+    fake_cluster_lead(&c, 1, 1);
+    ck_assert_int_eq(fake_append(&c, 1, 5, -1).error_code, KAFKA_NOT_ENOUGH_REPLICAS);
+    ck_assert_int_eq(fake_append(&c, 1, 5, 1).error_code, KAFKA_NONE);
+    fake_cluster_run(&c, 2000);
+    ck_assert_int_eq(fake_log_end(&c, 2), 5);
+    ck_assert_int_eq(fake_high_watermark(&c, 1), 0);
+    c.refuse_isr_changes = 0;
+    fake_cluster_run(&c, FAKE_LAG_MS);
+    ck_assert_int_eq(fake_high_watermark(&c, 1), 5);
+    ck_assert_int_eq(fake_append(&c, 1, 5, -1).error_code, KAFKA_NONE);
+}
+END_TEST
+
+START_TEST(a_follower_that_missed_the_leaders_start_begins_there) {
+    create(2);
+    fake_cluster_lead(&c, 1, 1);
+    c.brokers[2].is_cut = true;
+    fake_append(&c, 1, 10, 1);
+    fake_append(&c, 1, 10, 1);
+    int64_t offset = -1;
+    int64_t low = -1;
+    ck_assert_int_eq(partition_runtime_delete_records(fake_partition(&c, 1), 25, &offset, &low),
+                     KAFKA_OFFSET_OUT_OF_RANGE);
+    ck_assert_int_eq(partition_runtime_delete_records(fake_partition(&c, 1), 10, &offset, &low), KAFKA_NONE);
+    c.brokers[2].is_cut = false;
+    fake_cluster_run(&c, 5000);
+    ck_assert_int_eq(fake_log_end(&c, 2), 20);
+    ck_assert_int_eq(log_start_offset(partition_runtime_log(fake_partition(&c, 2))), 10);
+    ck_assert_int_eq(fake_isr(&c), 12);
+}
+END_TEST
+
+START_TEST(a_raised_start_reaches_the_followers_and_their_answer_the_leader) {
+    create(2);
+    fake_cluster_lead(&c, 1, 12);
+    fake_append(&c, 1, 10, -1);
+    fake_cluster_run(&c, 1000);
+    int64_t offset = -1;
+    int64_t low = -1;
+    ck_assert_int_eq(partition_runtime_delete_records(fake_partition(&c, 1), -1, &offset, &low), KAFKA_NONE);
+    ck_assert_int_eq(offset, 10);
+    ck_assert_int_eq(low, 0);
+    fake_cluster_run(&c, 2000);
+    ck_assert_int_eq(log_start_offset(partition_runtime_log(fake_partition(&c, 2))), 10);
+    ck_assert_int_eq(partition_runtime_low_watermark(fake_partition(&c, 1)), 10);
+}
+END_TEST
+
+START_TEST(a_restarted_leader_without_its_tail_follows_and_every_replica_agrees) {
+    create(3);
+    fake_cluster_lead(&c, 1, 123);
+    for (int i = 0; i < 20; i++) {
+        fake_append(&c, 1, 3, -1);
+        fake_cluster_run(&c, 100);
+    }
+    fake_broker_kill(&c, 1);
+    fake_cluster_lead(&c, 3, 23);
+    fake_append(&c, 3, 7, -1);
+    fake_cluster_run(&c, 3000);
+    fake_broker_start(&c, 1);
+    fake_cluster_lead(&c, 3, 23);
+    fake_cluster_run(&c, 5000);
+    ck_assert_int_eq(fake_high_watermark(&c, 3), 67);
+    ck_assert(fake_logs_equal(&c, 1, 3));
+    ck_assert(fake_logs_equal(&c, 2, 3));
+    ck_assert_int_eq(fake_isr(&c), 231);
+}
+END_TEST
+
+int main(void) {
+    static const struct test tests[] = {
+        TEST(records_reach_every_replica_and_everybody_learns_the_high_watermark),
+        TEST(an_idle_partition_is_not_named_again),
+        TEST(kip_101_a_returning_leader_cuts_what_nobody_else_had),
+        TEST(kip_101_a_follower_with_an_old_high_watermark_keeps_acknowledged_records),
+        TEST(kip_279_after_a_fast_double_fail_over_truncation_takes_the_rounds_it_needs),
+        TEST(a_diverging_follower_does_not_move_the_high_watermark),
+        TEST(kip_320_a_follower_fenced_by_a_newer_leader_epoch_waits_for_its_command),
+        TEST(a_follower_ahead_of_its_leader_backs_off_and_goes_on),
+        TEST(a_silent_follower_leaves_the_in_sync_set_and_returns),
+        TEST(followers_return_although_the_partition_is_idle_and_changes_go_one_at_a_time),
+        TEST(a_refused_return_is_tried_again_by_the_periodic_look),
+        TEST(rule_15_acks_all_needs_min_insync_replicas_and_the_high_watermark_too),
+        TEST(a_follower_that_missed_the_leaders_start_begins_there),
+        TEST(a_raised_start_reaches_the_followers_and_their_answer_the_leader),
+        TEST(a_restarted_leader_without_its_tail_follows_and_every_replica_agrees),
+    };
+    return run_tests_with_fixture("replica_manager_cluster", tests, ARRAY_SIZE(tests), NULL, tear_down);
+}
