@@ -16,7 +16,8 @@
 #include "broker/notify.h"
 #include "coordinator-client/coord_zookeeper.h"
 
-#define AREA "server"
+/* As Kafka names it: people and their log watchers look for these lines. */
+#define AREA "kafka.server.KafkaServer"
 
 struct server {
     struct config *config;
@@ -162,7 +163,9 @@ static void close_all(struct server *server) {
     if (server->coord != NULL) {
         coord_zookeeper_destroy(server->coord);
     }
-    trace_info(AREA, "shut down completed");
+    if (server->broker != NULL) {
+        trace_info(AREA, "[KafkaServer id=%d] shut down completed", broker_id(server->broker));
+    }
 }
 
 int broker_run(struct config *config) {

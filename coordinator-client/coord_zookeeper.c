@@ -879,7 +879,7 @@ static void on_opened(void *context) {
     } else if (opening->handle == NULL) {
         if (!timer_is_running(&zookeeper->complain_timer)) {
             trace_error("ZooKeeper", "Cannot resolve any host of zookeeper.connect=%s: %s; trying on", zookeeper->hosts,
-                        strerror(opening->system_errno));
+                        opening->system_errno == ENOENT ? "no such host" : strerror(opening->system_errno));
             timer_start(zookeeper->clock, &zookeeper->complain_timer, COMPLAIN_EVERY_MS, on_complain);
         }
         close_link(zookeeper);

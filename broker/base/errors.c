@@ -32,6 +32,9 @@ int error_from_errno(int system_errno) {
     case ENOENT: return ERR_NOT_FOUND;
     case EEXIST: return ERR_EXISTS;
     case ENOTEMPTY: return ERR_NOT_EMPTY;
+    case ENOTDIR:
+    case EISDIR: return ERR_NOT_DIRECTORY;
+    case EROFS:
     case EACCES:
     case EPERM: return ERR_DENIED;
     case EWOULDBLOCK: return ERR_LOCKED;

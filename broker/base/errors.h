@@ -23,7 +23,8 @@
     X(ERR_LOCKED, -16, "locked by another process")                                                                    \
     X(ERR_DENIED, -17, "permission denied")                                                                            \
     X(ERR_ROLLED_BACK, -18, "another part of the multi failed")                                                        \
-    X(ERR_CLOSING, -19, "closing")
+    X(ERR_CLOSING, -19, "closing")                                                                                     \
+    X(ERR_NOT_DIRECTORY, -20, "not a directory")
 
 enum ottla_error {
 #define X(name, number, text) name = number,

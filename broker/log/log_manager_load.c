@@ -172,6 +172,8 @@ static int32_t online_count(const struct log_manager *manager) {
 }
 
 static int claim_directories(struct log_manager *manager, char **ret_message) {
+    const char *unusable = NULL;
+    int reason = 0;
     for (int32_t i = 0; i < manager->directory_count; i++) {
         struct log_directory *directory = &manager->directories[i];
         int error = claim_directory(manager, directory, ret_message);
@@ -180,11 +182,14 @@ static int claim_directories(struct log_manager *manager, char **ret_message) {
         }
         if (error != 0) {
             directory->is_offline = true;
+            unusable = directory->path;
+            reason = error;
             trace_error("log", "Cannot use log dir %s: %s", directory->path, error_text(error));
         }
     }
     if (online_count(manager) == 0) {
-        *ret_message = xasprintf("None of the log directories can be used (log.dirs).");
+        *ret_message =
+            xasprintf("None of the directories of log.dirs can be used; %s: %s", unusable, error_text(reason));
         return ERR_IO;
     }
     return settle_identity(manager, ret_message);

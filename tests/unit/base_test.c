@@ -1,10 +1,12 @@
 /* The leaf library: varints, ids, arena, CRC. */
 #include <check.h>
+#include <errno.h>
 #include <stdlib.h>
 
 #include "broker/base/arena.h"
 #include "broker/base/bytes.h"
 #include "broker/base/crc32c.h"
+#include "broker/base/errors.h"
 #include "tests/lib/runner.h"
 
 START_TEST(varints_round_trip_at_their_extremes) {
@@ -68,6 +70,13 @@ START_TEST(crc32c_gives_the_check_value_of_the_standard) {
 }
 END_TEST
 
+START_TEST(a_file_in_the_place_of_a_directory_is_called_that) {
+    ck_assert_str_eq(error_text(error_from_errno(ENOTDIR)), "not a directory");
+    ck_assert_str_eq(error_text(error_from_errno(EACCES)), "permission denied");
+    ck_assert_str_eq(error_text(error_from_errno(EIO)), "input/output error");
+}
+END_TEST
+
 int main(void) {
     static const struct test tests[] = {
         TEST(varints_round_trip_at_their_extremes),
@@ -75,6 +84,7 @@ int main(void) {
         TEST(a_short_read_yields_zero_and_sticks),
         TEST(ids_have_kafkas_text_form),
         TEST(an_arena_stops_at_its_budget_and_can_be_used_again),
+        TEST(a_file_in_the_place_of_a_directory_is_called_that),
         TEST(crc32c_gives_the_check_value_of_the_standard),
     };
     return run_tests("base", tests, sizeof tests / sizeof tests[0]);
