@@ -351,10 +351,10 @@ static void directory_failed(void *context, const char *directory) {
 
 void fake_broker_start(struct fake_cluster *cluster, int32_t broker_id) {
     struct fake_broker *broker = &cluster->brokers[broker_id];
-    const char *const directories[] = {broker->directory};
+    const char *const directories[] = {broker->directory, broker->spare_directory};
     char *message = NULL;
     struct log_manager_config logs = {.directories = directories,
-                                      .directory_count = 1,
+                                      .directory_count = broker->spare_directory == NULL ? 1 : 2,
                                       .broker_id = broker_id,
                                       .defaults = test_log_config(),
                                       .retention_check_ms = 300000,
@@ -430,6 +430,10 @@ void fake_cluster_destroy(struct fake_cluster *cluster) {
         }
         test_directory_remove(cluster->brokers[id].directory);
         free(cluster->brokers[id].directory);
+        if (cluster->brokers[id].spare_directory != NULL) {
+            test_directory_remove(cluster->brokers[id].spare_directory);
+            free(cluster->brokers[id].spare_directory);
+        }
     }
 }
 

@@ -19,6 +19,7 @@ struct fake_broker {
     struct fake_cluster *cluster;
     int32_t id;
     char *directory;
+    char *spare_directory; /* NULL: one directory only */
     bool is_up;
     bool is_cut; /* nothing it sends or should be sent arrives */
     struct log_manager *logs;
@@ -56,7 +57,7 @@ void fake_cluster_lead(struct fake_cluster *cluster, int32_t leader, int32_t isr
 void fake_cluster_update_metadata(struct fake_cluster *cluster);
 /* LeaderAndIsr of the present state to one broker; the partition's error. */
 int16_t fake_cluster_command(struct fake_cluster *cluster, int32_t broker_id, int32_t controller_epoch);
-/* Ends the broker without a clean stop; starts it again on its directory. */
+/* Ends the broker without a clean stop; starts it again on its directories. */
 void fake_broker_kill(struct fake_cluster *cluster, int32_t broker_id);
 void fake_broker_start(struct fake_cluster *cluster, int32_t broker_id);
 
