@@ -173,6 +173,20 @@ void config_entries_of_topic(const struct config *config, const struct propertie
     put_in_order(entries, count, arena, ret);
 }
 
+/* The text Kafka shows: a dynamic value takes the other names of its setting out of what was given before it. */
+static const char *shown_text(const struct config *config, enum config_key key) {
+    enum config_key names[3];
+    int32_t name_count = config_synonyms(key, names);
+    for (int source = 0; source < CONFIG_FILE && config->given[source][key] == NULL; source++) {
+        for (int32_t i = 0; i < name_count; i++) {
+            if (config->given[source][names[i]] != NULL) {
+                return config_definition(key)->setting.default_value;
+            }
+        }
+    }
+    return config_text(config, key);
+}
+
 static struct describe_configs_response_describe_configs_resource_result
 broker_entry(const struct config *config, enum config_key key, bool is_default,
              const struct config_entries_options *options, struct arena *arena) {
@@ -181,7 +195,7 @@ broker_entry(const struct config *config, enum config_key key, bool is_default,
     struct describe_configs_response_describe_configs_resource_result entry;
     describe_configs_response_describe_configs_resource_result_init(&entry);
     entry.name = str_from(setting->key);
-    const char *text = is_default ? config->given[CONFIG_DYNAMIC_DEFAULT][key] : config_text(config, key);
+    const char *text = is_default ? config->given[CONFIG_DYNAMIC_DEFAULT][key] : shown_text(config, key);
     entry.is_sensitive = setting->type == SETTING_PASSWORD;
     entry.value = entry.is_sensitive ? STR_NULL : is_default ? keep(arena, text) : canonical(arena, setting, text);
     entry.read_only = definition->dynamic == CONFIG_READ_ONLY;

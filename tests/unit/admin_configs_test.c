@@ -163,6 +163,101 @@ START_TEST(a_broker_lists_315_keys_and_the_default_only_what_is_set) {
 }
 END_TEST
 
+/* tests/recordings/cli/static-configs.txt: the whole of `configs --describe --broker 1 --all`. */
+
+#define RECORDING "tests/recordings/cli/static-configs.txt"
+#define LISTING "|All configs for broker 1 are:\n"
+
+static char *recorded_listing(void) {
+    FILE *file = fopen(RECORDING, "r");
+    ck_assert_ptr_nonnull(file);
+    static char text[200000];
+    size_t size = fread(text, 1, sizeof text - 1, file);
+    text[size] = '\0';
+    fclose(file);
+    char *begin = strstr(text, LISTING);
+    ck_assert_ptr_nonnull(begin);
+    begin += strlen(LISTING);
+    char *end = strstr(begin, "stderr:");
+    ck_assert_ptr_nonnull(end);
+    *end = '\0';
+    return begin;
+}
+
+/* The settings the recorded broker was started with, from its own listing. */
+static struct config *recorded_config(const char *listing) {
+    struct properties properties;
+    properties_init(&properties);
+    for (const char *at = strstr(listing, "STATIC_BROKER_CONFIG:"); at != NULL;
+         at = strstr(at, "STATIC_BROKER_CONFIG:")) {
+        at += strlen("STATIC_BROKER_CONFIG:");
+        char *key = xstrndup(at, strcspn(at, "="));
+        const char *value = at + strlen(key) + 1;
+        char *copy = xstrndup(value, strcspn(value, ",}"));
+        if (strcmp(key, "authorizer.class.name") != 0) { /* not to be had in this version */
+            properties_set(&properties, key, strcmp(copy, "PLAINTEXT://<B1>") == 0 ? "PLAINTEXT://b:1" : copy);
+        }
+        free(key);
+        free(copy);
+    }
+    char *message = NULL;
+    struct config *config = NULL;
+    ck_assert_msg(config_create(&properties, &config, &message) == 0, "%s", message);
+    properties_deinit(&properties);
+    properties_set(&properties, "log.retention.ms", "86400000");
+    ck_assert_int_eq(config_set_dynamic(config, CONFIG_DYNAMIC_DEFAULT, &properties, false, &message), 0);
+    properties_deinit(&properties);
+    properties_set(&properties, "num.io.threads", "6");
+    ck_assert_int_eq(config_set_dynamic(config, CONFIG_DYNAMIC_BROKER, &properties, false, &message), 0);
+    properties_deinit(&properties);
+    return config;
+}
+
+/* As kafka-configs prints an entry. */
+static void print_entry(const struct describe_configs_response_describe_configs_resource_result *entry, char *ret,
+                        size_t size) {
+    static const char *const sources[] = {
+        "", "", "DYNAMIC_BROKER_CONFIG", "DYNAMIC_DEFAULT_BROKER_CONFIG", "STATIC_BROKER_CONFIG", "DEFAULT_CONFIG"};
+    struct str null = STR_LITERAL("null");
+    struct str value = str_is_null(entry->value) ? null : entry->value;
+    size_t used = (size_t)snprintf(ret, size, "|  %.*s=%.*s sensitive=%s synonyms={", STR_ARGS(entry->name),
+                                   STR_ARGS(value), entry->is_sensitive ? "true" : "false");
+    for (int32_t i = 0; i < entry->synonyms_count; i++) {
+        value = str_is_null(entry->synonyms[i].value) ? null : entry->synonyms[i].value;
+        used +=
+            (size_t)snprintf(ret + used, size - used, "%s%s:%.*s=%.*s", i > 0 ? ", " : "",
+                             sources[entry->synonyms[i].source], STR_ARGS(entry->synonyms[i].name), STR_ARGS(value));
+    }
+    snprintf(ret + used, size - used, "}\n");
+}
+
+START_TEST(a_brokers_listing_is_the_recorded_one_line_by_line) {
+    arena_init(&arena, SIZE_MAX);
+    trace_set_sink(quiet, NULL);
+    const char *listing = recorded_listing();
+    struct config *config = recorded_config(listing);
+    struct config_entries_options options = {.with_synonyms = true};
+    struct describe_configs_response_describe_configs_result result;
+    describe_configs_response_describe_configs_result_init(&result);
+    config_entries_of_broker(config, false, &options, &arena, &result);
+    int32_t lines = 0;
+    for (const char *at = listing; *at == '|'; at = strchr(at, '\n') + 1) {
+        lines++;
+    }
+    ck_assert_int_eq(result.configs_count, lines);
+    for (int32_t i = 0; i < result.configs_count; i++) {
+        char line[2048];
+        print_entry(&result.configs[i], line, sizeof line);
+        struct str name = result.configs[i].name;
+        if (!str_equal_text(name, "listeners") && !str_equal_text(name, "authorizer.class.name")) {
+            ck_assert_msg(strstr(listing, line) != NULL, "not recorded: %s", line);
+        }
+    }
+    config_destroy(config);
+    arena_deinit(&arena);
+}
+END_TEST
+
 /* Changes. */
 
 static void assert_verdict(struct config_verdict verdict, int16_t error_code, const char *message) {
@@ -455,6 +550,7 @@ int main(void) {
         TEST(a_topics_entries_are_those_recorded_in_the_order_recorded),
         TEST(synonyms_begin_with_the_asked_name_as_recorded),
         TEST(a_broker_lists_315_keys_and_the_default_only_what_is_set),
+        TEST(a_brokers_listing_is_the_recorded_one_line_by_line),
         TEST(lists_are_appended_to_and_subtracted_from),
         TEST(requests_that_cannot_be_meant_are_refused),
         TEST(broker_changes_are_refused_with_the_words_of_kafka),
