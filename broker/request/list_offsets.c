@@ -11,6 +11,8 @@
 #include "broker/request/topics.h"
 #include "replication/replica_manager.h"
 
+#define VERSION_WITH_LEADER_EPOCH 4
+
 enum special_timestamp {
     TIMESTAMP_LATEST = -1,
     TIMESTAMP_EARLIEST = -2,
@@ -127,7 +129,7 @@ static void answer_partition(struct request *request, struct str topic,
     }
     ret->timestamp = found.timestamp;
     ret->offset = found.offset;
-    ret->leader_epoch = found.leader_epoch;
+    ret->leader_epoch = version >= VERSION_WITH_LEADER_EPOCH ? found.leader_epoch : -1;
 }
 
 /* Which of the partitions, counted through all topics, are named twice; all occurrences, as Kafka refuses each. */

@@ -1,0 +1,451 @@
+/* Produce, Fetch and what surrounds them, through dispatch with a real log and without sockets. */
+#include "broker/base/errors.h"
+#include "generated/protocol/delete_records.h"
+#include "generated/protocol/fetch.h"
+#include "generated/protocol/list_offsets.h"
+#include "generated/protocol/produce.h"
+#include "tests/unit/dispatch_fixture.h"
+
+static int32_t alone[] = {1};
+static int32_t pair[] = {1, 2};
+
+static void produce_bytes(struct reply *reply, int16_t version, int16_t acks, int32_t timeout_ms, struct slice batch) {
+    struct produce_request request;
+    struct produce_request_topic_produce_data topic;
+    struct produce_request_partition_produce_data partition;
+    produce_request_init(&request);
+    produce_request_topic_produce_data_init(&topic);
+    produce_request_partition_produce_data_init(&partition);
+    partition.records = (struct records){.size = batch.size, .data = batch.data};
+    topic.name = STR_LITERAL("t");
+    topic.partition_data = &partition;
+    topic.partition_data_count = 1;
+    request.acks = acks;
+    request.timeout_ms = timeout_ms;
+    request.topic_data = &topic;
+    request.topic_data_count = 1;
+    SEND(produce, API_PRODUCE, version, reply, &request);
+}
+
+static void produce(struct reply *reply, int16_t version, int16_t acks, int32_t timeout_ms, int32_t records) {
+    struct byte_buffer bytes = {0};
+    struct test_batch batch = test_batch_of(records);
+    test_batch_encode(&batch, &bytes);
+    produce_bytes(reply, version, acks, timeout_ms, (struct slice){bytes.data, (int32_t)bytes.size});
+    byte_buffer_deinit(&bytes);
+}
+
+static struct produce_response_partition_produce_response produced(struct reply *reply, int16_t version) {
+    struct produce_response response;
+    DECODE(produce, API_PRODUCE, version, reply, &response);
+    struct produce_response_partition_produce_response part = response.responses[0].partition_responses[0];
+    reply_free(reply);
+    return part;
+}
+
+struct fetch_wish {
+    int16_t version;
+    int64_t offset;
+    int32_t replica_id;
+    int32_t max_wait_ms;
+    int32_t min_bytes;
+    int32_t session_id;
+    int32_t session_epoch;
+    int8_t isolation;
+    bool names_nothing;
+    bool wrong_name;
+};
+
+static struct fetch_wish fetch_wish(int16_t version, int64_t offset) {
+    return (struct fetch_wish){.version = version, .offset = offset, .replica_id = -1, .session_epoch = -1};
+}
+
+static void fetch(struct reply *reply, struct fetch_wish wish) {
+    struct fetch_request request;
+    struct fetch_request_fetch_topic topic;
+    struct fetch_request_fetch_partition partition;
+    fetch_request_init(&request);
+    fetch_request_fetch_topic_init(&topic);
+    fetch_request_fetch_partition_init(&partition);
+    partition.fetch_offset = wish.offset;
+    partition.partition_max_bytes = 1048576;
+    partition.current_leader_epoch = wish.version >= 9 ? 0 : -1;
+    topic.topic = wish.wrong_name ? STR_LITERAL("nobody") : STR_LITERAL("t");
+    topic.topic_id = wish.wrong_name ? (struct uuid){{4}} : TOPIC_ID;
+    topic.partitions = &partition;
+    topic.partitions_count = 1;
+    if (wish.version >= 15) {
+        request.replica_state.replica_id = wish.replica_id;
+    } else {
+        request.replica_id = wish.replica_id;
+    }
+    request.max_wait_ms = wish.max_wait_ms;
+    request.min_bytes = wish.min_bytes;
+    request.isolation_level = wish.isolation;
+    request.session_id = wish.session_id;
+    request.session_epoch = wish.session_epoch;
+    request.topics = &topic;
+    request.topics_count = wish.names_nothing ? 0 : 1;
+    SEND(fetch, API_FETCH, wish.version, reply, &request);
+}
+
+static struct fetch_response fetched(struct reply *reply, int16_t version) {
+    struct fetch_response response;
+    DECODE(fetch, API_FETCH, version, reply, &response);
+    return response;
+}
+
+START_TEST(every_version_of_produce_and_fetch_carries_records) {
+    fixture_start();
+    become_leader("t", alone, 1, 0);
+    struct reply reply;
+    int64_t end = 0;
+    for (int16_t version = 3; version <= PRODUCE_REQUEST_VERSION_MAX; version++) {
+        produce(&reply, version, -1, 1000, 2);
+        struct produce_response_partition_produce_response part = produced(&reply, version);
+        ck_assert_int_eq(part.error_code, 0);
+        ck_assert_int_eq(part.base_offset, end);
+        end += 2;
+    }
+    for (int16_t version = 0; version <= FETCH_REQUEST_VERSION_MAX; version++) {
+        fetch(&reply, fetch_wish(version, 0));
+        struct fetch_response response = fetched(&reply, version);
+        ck_assert_int_eq(response.responses_count, 1);
+        const struct fetch_response_partition_data *part = &response.responses[0].partitions[0];
+        ck_assert_int_eq(part->error_code, 0);
+        ck_assert_int_eq(part->high_watermark, end);
+        ck_assert_int_gt(part->records.size, 0);
+        /* The magic of the first batch or message says which format came. */
+        ck_assert_int_eq(part->records.data[16], version < 2 ? 0 : version < 4 ? 1 : 2);
+        reply_free(&reply);
+    }
+    fixture_finish();
+}
+END_TEST
+
+START_TEST(acks_other_than_three_are_refused_and_acks_0_is_never_answered) {
+    fixture_start();
+    become_leader("t", alone, 1, 0);
+    struct reply reply;
+    produce(&reply, 9, 2, 1000, 1);
+    ck_assert_int_eq(produced(&reply, 9).error_code, KAFKA_INVALID_REQUIRED_ACKS);
+    produce(&reply, 9, 0, 1000, 1);
+    ck_assert(reply.is_silent);
+    reply_free(&reply);
+    produce_bytes(&reply, 9, 0, 1000, (struct slice){(const uint8_t *)"garbage", 7});
+    ck_assert(reply.is_closed);
+    reply_free(&reply);
+    produce(&reply, 9, 1, 1000, 1);
+    ck_assert_int_eq(produced(&reply, 9).base_offset, 1);
+    fixture_finish();
+}
+END_TEST
+
+START_TEST(null_records_are_answered_as_invalid) {
+    fixture_start();
+    become_leader("t", alone, 1, 0);
+    struct reply reply;
+    for (int16_t version = 3; version <= PRODUCE_REQUEST_VERSION_MAX; version++) {
+        produce_bytes(&reply, version, 1, 1000, SLICE_NULL);
+        ck_assert_int_eq(produced(&reply, version).error_code, KAFKA_INVALID_RECORD);
+    }
+    fixture_finish();
+}
+END_TEST
+
+START_TEST(acks_all_waits_for_the_follower_and_the_next_produce_does_not_wait_for_it) {
+    fixture_start();
+    become_leader("t", pair, 2, 0);
+    struct reply first;
+    struct reply second;
+    struct reply follower;
+    produce(&first, 9, -1, 10000, 3);
+    produce(&second, 9, -1, 10000, 2);
+    memory_run(fx.world);
+    ck_assert(!first.is_answered && !second.is_answered);
+    struct fetch_wish wish = fetch_wish(12, 3);
+    wish.replica_id = 2;
+    fetch(&follower, wish);
+    ck_assert_int_eq(fetched(&follower, 12).responses[0].partitions[0].error_code, 0);
+    reply_free(&follower);
+    memory_run(fx.world);
+    ck_assert(first.is_answered && !second.is_answered);
+    ck_assert_int_eq(produced(&first, 9).base_offset, 0);
+    wish.offset = 5;
+    fetch(&follower, wish);
+    reply_free(&follower);
+    memory_run(fx.world);
+    struct produce_response_partition_produce_response part = produced(&second, 9);
+    ck_assert_int_eq(part.error_code, 0);
+    ck_assert_int_eq(part.base_offset, 3);
+    fixture_finish();
+}
+END_TEST
+
+START_TEST(acks_all_times_out_when_the_follower_stays_away) {
+    fixture_start();
+    become_leader("t", pair, 2, 0);
+    struct reply reply;
+    produce(&reply, 9, -1, 200, 1);
+    memory_run_for(fx.world, 199);
+    ck_assert(!reply.is_answered);
+    memory_run_for(fx.world, 2);
+    ck_assert_int_eq(produced(&reply, 9).error_code, KAFKA_REQUEST_TIMED_OUT);
+    fixture_finish();
+}
+END_TEST
+
+START_TEST(a_long_poll_ends_with_the_first_record_or_its_time) {
+    fixture_start();
+    become_leader("t", alone, 1, 0);
+    struct reply poll;
+    struct reply reply;
+    struct fetch_wish wish = fetch_wish(12, 0);
+    wish.max_wait_ms = 500;
+    wish.min_bytes = 1;
+    fetch(&poll, wish);
+    memory_run_for(fx.world, 499);
+    ck_assert(!poll.is_answered);
+    memory_run_for(fx.world, 2);
+    ck_assert_int_eq(fetched(&poll, 12).responses[0].partitions[0].records.size, 0);
+    reply_free(&poll);
+    fetch(&poll, wish);
+    memory_run_for(fx.world, 10);
+    ck_assert(!poll.is_answered);
+    produce(&reply, 9, 1, 1000, 1);
+    reply_free(&reply);
+    memory_run(fx.world);
+    ck_assert(poll.is_answered);
+    ck_assert_int_gt(fetched(&poll, 12).responses[0].partitions[0].records.size, 0);
+    reply_free(&poll);
+    fixture_finish();
+}
+END_TEST
+
+START_TEST(a_long_poll_waits_for_its_minimum_of_bytes) {
+    fixture_start();
+    become_leader("t", alone, 1, 0);
+    struct reply poll;
+    struct reply reply;
+    struct fetch_wish wish = fetch_wish(17, 0);
+    wish.max_wait_ms = 500;
+    wish.min_bytes = 200;
+    fetch(&poll, wish);
+    produce(&reply, 9, 1, 1000, 1);
+    reply_free(&reply);
+    memory_run(fx.world);
+    ck_assert(!poll.is_answered);
+    produce(&reply, 9, 1, 1000, 10);
+    reply_free(&reply);
+    memory_run(fx.world);
+    ck_assert_int_ge(fetched(&poll, 17).responses[0].partitions[0].records.size, 200);
+    reply_free(&poll);
+    fixture_finish();
+}
+END_TEST
+
+START_TEST(a_session_leaves_out_what_has_nothing_new) {
+    fixture_start();
+    become_leader("t", alone, 1, 0);
+    struct reply reply;
+    produce(&reply, 9, 1, 1000, 1);
+    reply_free(&reply);
+    struct fetch_wish wish = fetch_wish(12, 1);
+    wish.session_epoch = 0;
+    fetch(&reply, wish);
+    struct fetch_response response = fetched(&reply, 12);
+    int32_t session_id = response.session_id;
+    ck_assert_int_ne(session_id, 0);
+    ck_assert_int_eq(response.responses_count, 1);
+    reply_free(&reply);
+    wish.session_id = session_id;
+    wish.session_epoch = 1;
+    wish.names_nothing = true;
+    fetch(&reply, wish);
+    response = fetched(&reply, 12);
+    ck_assert_int_eq(response.session_id, session_id);
+    ck_assert_int_eq(response.responses_count, 0);
+    reply_free(&reply);
+    produce(&reply, 9, 1, 1000, 1);
+    reply_free(&reply);
+    memory_run(fx.world);
+    wish.session_epoch = 2;
+    fetch(&reply, wish);
+    response = fetched(&reply, 12);
+    ck_assert_int_eq(response.responses_count, 1);
+    ck_assert_int_gt(response.responses[0].partitions[0].records.size, 0);
+    reply_free(&reply);
+    wish.session_epoch = 7;
+    fetch(&reply, wish);
+    response = fetched(&reply, 12);
+    ck_assert_int_eq(response.error_code, KAFKA_INVALID_FETCH_SESSION_EPOCH);
+    ck_assert_int_eq(response.session_id, 0);
+    ck_assert_int_eq(response.responses_count, 0);
+    reply_free(&reply);
+    wish.session_id = session_id + 1;
+    fetch(&reply, wish);
+    ck_assert_int_eq(fetched(&reply, 12).error_code, KAFKA_FETCH_SESSION_ID_NOT_FOUND);
+    reply_free(&reply);
+    fixture_finish();
+}
+END_TEST
+
+START_TEST(what_cannot_be_fetched_is_said_per_partition) {
+    fixture_start();
+    become_leader("t", alone, 1, 0);
+    struct reply reply;
+    fetch(&reply, fetch_wish(12, 5));
+    struct fetch_response_partition_data part = fetched(&reply, 12).responses[0].partitions[0];
+    ck_assert_int_eq(part.error_code, KAFKA_OFFSET_OUT_OF_RANGE);
+    ck_assert_int_eq(part.high_watermark, -1);
+    ck_assert_int_eq(part.aborted_transactions_count, -1);
+    reply_free(&reply);
+    struct fetch_wish wish = fetch_wish(12, 0);
+    wish.wrong_name = true;
+    fetch(&reply, wish);
+    part = fetched(&reply, 12).responses[0].partitions[0];
+    ck_assert_int_eq(part.error_code, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+    ck_assert_int_eq(part.aborted_transactions_count, 0);
+    reply_free(&reply);
+    wish.version = 13;
+    fetch(&reply, wish);
+    ck_assert_int_eq(fetched(&reply, 13).responses[0].partitions[0].error_code, KAFKA_UNKNOWN_TOPIC_ID);
+    reply_free(&reply);
+    wish = fetch_wish(12, 0);
+    wish.isolation = 5;
+    fetch(&reply, wish);
+    ck_assert_int_eq(fetched(&reply, 12).error_code, KAFKA_UNKNOWN_SERVER_ERROR);
+    reply_free(&reply);
+    fixture_finish();
+}
+END_TEST
+
+START_TEST(a_vanished_client_ends_its_wait) {
+    fixture_start();
+    become_leader("t", alone, 1, 0);
+    struct reply poll;
+    struct fetch_wish wish = fetch_wish(12, 0);
+    wish.max_wait_ms = 100000;
+    wish.min_bytes = 1;
+    fetch(&poll, wish);
+    ck_assert_int_eq(dispatcher_in_flight(fx.dispatcher), 1);
+    poll.exchange.is_abandoned = true;
+    poll.exchange.on_abandoned(&poll.exchange);
+    ck_assert(poll.is_answered);
+    ck_assert_int_eq(dispatcher_in_flight(fx.dispatcher), 0);
+    reply_free(&poll);
+    fixture_finish();
+}
+END_TEST
+
+static int64_t listed(int16_t version, int64_t timestamp, int copies, int16_t *ret_error) {
+    struct list_offsets_request request;
+    struct list_offsets_request_list_offsets_topic topic;
+    struct list_offsets_request_list_offsets_partition partitions[2];
+    struct list_offsets_response response;
+    struct reply reply;
+    list_offsets_request_init(&request);
+    list_offsets_request_list_offsets_topic_init(&topic);
+    for (int i = 0; i < copies; i++) {
+        list_offsets_request_list_offsets_partition_init(&partitions[i]);
+        partitions[i].timestamp = timestamp;
+        partitions[i].max_num_offsets = 1;
+    }
+    request.replica_id = -1;
+    topic.name = STR_LITERAL("t");
+    topic.partitions = partitions;
+    topic.partitions_count = copies;
+    request.topics = &topic;
+    request.topics_count = 1;
+    SEND(list_offsets, API_LIST_OFFSETS, version, &reply, &request);
+    DECODE(list_offsets, API_LIST_OFFSETS, version, &reply, &response);
+    const struct list_offsets_response_list_offsets_partition_response *part = &response.topics[0].partitions[0];
+    *ret_error = part->error_code;
+    int64_t offset =
+        version == 0 ? (part->old_style_offsets_count > 0 ? part->old_style_offsets[0] : -1) : part->offset;
+    reply_free(&reply);
+    return offset;
+}
+
+START_TEST(list_offsets_knows_ends_times_and_its_own_versions) {
+    fixture_start();
+    become_leader("t", alone, 1, 0);
+    struct reply reply;
+    produce(&reply, 9, 1, 1000, 4);
+    reply_free(&reply);
+    int16_t error;
+    int64_t first_ms = test_batch_of(1).timestamp;
+    for (int16_t version = 0; version <= LIST_OFFSETS_REQUEST_VERSION_MAX; version++) {
+        ck_assert_int_eq(listed(version, -1, 1, &error), 4);
+        ck_assert_int_eq(error, 0);
+        ck_assert_int_eq(listed(version, -2, 1, &error), 0);
+        ck_assert_int_eq(listed(version, first_ms + 2, 1, &error), 2);
+        ck_assert_int_eq(listed(version, first_ms + 99, 1, &error), -1);
+        ck_assert_int_eq(error, 0);
+        (void)listed(version, -3, 1, &error);
+        ck_assert_int_eq(error, version >= 7 ? 0 : KAFKA_UNSUPPORTED_VERSION);
+        (void)listed(version, -17, 1, &error);
+        ck_assert_int_eq(error, KAFKA_UNSUPPORTED_VERSION);
+        (void)listed(version, -1, 2, &error);
+        ck_assert_int_eq(error, KAFKA_INVALID_REQUEST);
+    }
+    fixture_finish();
+}
+END_TEST
+
+START_TEST(delete_records_raises_the_start_up_to_the_high_watermark) {
+    fixture_start();
+    become_leader("t", alone, 1, 0);
+    struct reply reply;
+    produce(&reply, 9, 1, 1000, 4);
+    reply_free(&reply);
+    static const struct {
+        int64_t offset;
+        int16_t error_code;
+        int64_t low_watermark;
+    } cases[] = {{2, 0, 2}, {1000, KAFKA_OFFSET_OUT_OF_RANGE, -1}, {-5, KAFKA_OFFSET_OUT_OF_RANGE, -1}, {-1, 0, 4}};
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct delete_records_request request;
+        struct delete_records_request_delete_records_topic topic;
+        struct delete_records_request_delete_records_partition partition;
+        struct delete_records_response response;
+        delete_records_request_init(&request);
+        delete_records_request_delete_records_topic_init(&topic);
+        delete_records_request_delete_records_partition_init(&partition);
+        partition.offset = cases[i].offset;
+        topic.name = STR_LITERAL("t");
+        topic.partitions = &partition;
+        topic.partitions_count = 1;
+        request.topics = &topic;
+        request.topics_count = 1;
+        request.timeout_ms = 1000;
+        SEND(delete_records, API_DELETE_RECORDS, 2, &reply, &request);
+        memory_run_for(fx.world, 10);
+        DECODE(delete_records, API_DELETE_RECORDS, 2, &reply, &response);
+        ck_assert_int_eq(response.topics[0].partitions[0].error_code, cases[i].error_code);
+        ck_assert_int_eq(response.topics[0].partitions[0].low_watermark, cases[i].low_watermark);
+        reply_free(&reply);
+    }
+    int16_t error;
+    ck_assert_int_eq(listed(1, -2, 1, &error), 4);
+    fixture_finish();
+}
+END_TEST
+
+int main(void) {
+    static const struct test tests[] = {
+        TEST(every_version_of_produce_and_fetch_carries_records),
+        TEST(acks_other_than_three_are_refused_and_acks_0_is_never_answered),
+        TEST(null_records_are_answered_as_invalid),
+        TEST(acks_all_waits_for_the_follower_and_the_next_produce_does_not_wait_for_it),
+        TEST(acks_all_times_out_when_the_follower_stays_away),
+        TEST(a_long_poll_ends_with_the_first_record_or_its_time),
+        TEST(a_long_poll_waits_for_its_minimum_of_bytes),
+        TEST(a_session_leaves_out_what_has_nothing_new),
+        TEST(what_cannot_be_fetched_is_said_per_partition),
+        TEST(a_vanished_client_ends_its_wait),
+        TEST(list_offsets_knows_ends_times_and_its_own_versions),
+        TEST(delete_records_raises_the_start_up_to_the_high_watermark),
+    };
+    return run_tests("dispatch data", tests, sizeof tests / sizeof tests[0]);
+}
