@@ -468,9 +468,9 @@ static void take_divergence(struct partition_runtime *partition, const struct fe
     struct log_epoch_end own = log_epoch_end_offset(partition->log, end->epoch);
     int64_t log_end = log_end_offset(partition->log);
     int64_t offset = fetcher_truncation(end->epoch, end->end_offset, own.epoch, own.end_offset, log_end);
-    if (offset >= log_end || offset < log_start_offset(partition->log)) {
+    if (offset >= log_end) {
         /* Nothing would change by it, so that asking again at once would turn in a circle. */
-        trace_warn(AREA, "%s-%d: leader %d says that epoch %d ends at %lld; our log [%lld, %lld) cannot follow that",
+        trace_warn(AREA, "%s-%d: leader %d says that epoch %d ends at %lld; our log [%lld, %lld) is no longer",
                    partition->topic, partition->index, partition->core.leader, end->epoch, (long long)end->end_offset,
                    (long long)log_start_offset(partition->log), (long long)log_end);
         fetcher_delay(&partition->fetch, clock_now_ms(partition->manager->clock));

@@ -158,6 +158,10 @@ bool partition_runtime_truncate(struct partition_runtime *partition, int64_t off
         trace_warn(AREA, "%s-%d: truncating to %lld, below its high watermark %lld", partition->topic, partition->index,
                    (long long)offset, (long long)partition->core.high_watermark);
     }
+    if (offset < log_start_offset(partition->log)) {
+        /* Nothing of what we have is the leader's. */
+        return partition_runtime_restart_at(partition, offset);
+    }
     int error = log_truncate_to(partition->log, offset);
     if (error != 0) {
         partition_runtime_fail(partition, error);
@@ -188,7 +192,7 @@ bool partition_runtime_restart_at(struct partition_runtime *partition, int64_t o
         partition_runtime_fail(partition, error);
         return false;
     }
-    trace_warn(AREA, "%s-%d: everything dropped, begins at the leader's start %lld", partition->topic, partition->index,
+    trace_warn(AREA, "%s-%d: everything dropped, begins anew at %lld", partition->topic, partition->index,
                (long long)offset);
     return take_new_start(partition);
 }

@@ -55,7 +55,7 @@ bool partition_runtime_apply(struct partition_runtime *partition, const struct p
 struct fetch_position partition_runtime_position(const struct partition_runtime *partition);
 /* Retention moves the start of a log by itself; the core is told when the partition is next used. */
 void partition_runtime_sync_start(struct partition_runtime *partition);
-/* Cuts the log; false when that failed. */
+/* Cuts the log, below its start too; false when that failed. */
 bool partition_runtime_truncate(struct partition_runtime *partition, int64_t offset);
 bool partition_runtime_restart_at(struct partition_runtime *partition, int64_t offset);
 /* Raises the log start, at most to the high watermark. */

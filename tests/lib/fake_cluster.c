@@ -378,7 +378,9 @@ void fake_broker_start(struct fake_cluster *cluster, int32_t broker_id) {
                                             .fetch_max_bytes = 1048576,
                                             .fetch_response_max_bytes = 10485760,
                                             .fetch_backoff_ms = 1000,
-                                            .socket_timeout_ms = 30000};
+                                            .socket_timeout_ms = 30000,
+                                            .rack = broker->rack,
+                                            .rack_aware_selector = true};
     broker->image = image_create();
     broker->transport.ops = &fake_ops;
     broker->sessions = fetch_sessions_create(10, 120000, (uint64_t)broker_id);
@@ -459,7 +461,7 @@ void fake_cluster_update_metadata(struct fake_cluster *cluster) {
             struct update_metadata_request_update_metadata_broker *b = &live[request.live_brokers_count++];
             update_metadata_request_update_metadata_broker_init(b);
             b->id = id;
-            b->rack = STR_NULL;
+            b->rack = str_from(cluster->brokers[id].rack);
             b->endpoints = &endpoint;
             b->endpoints_count = 1;
         }

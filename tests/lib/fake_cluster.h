@@ -20,6 +20,7 @@ struct fake_broker {
     int32_t id;
     char *directory;
     char *spare_directory; /* NULL: one directory only */
+    const char *rack;      /* as UpdateMetadata tells it; the broker itself reads it when it starts */
     bool is_up;
     bool is_cut; /* nothing it sends or should be sent arrives */
     struct log_manager *logs;

@@ -267,6 +267,94 @@ START_TEST(a_follower_that_missed_the_leaders_start_begins_there) {
 }
 END_TEST
 
+START_TEST(a_follower_whose_whole_log_is_foreign_drops_it) {
+    create(2);
+    fake_cluster_lead(&c, 1, 12);
+    fake_append(&c, 1, 10, -1);
+    fake_cluster_run(&c, 1000);
+    c.brokers[1].is_cut = true;
+    fake_cluster_lead(&c, 2, 2);
+    fake_append(&c, 2, 10, 1);
+    int64_t offset = -1;
+    int64_t low = -1;
+    fake_cluster_run(&c, FAKE_LAG_MS * 2); /* nobody is waited for any more */
+    ck_assert_int_eq(partition_runtime_delete_records(fake_partition(&c, 2), 20, &offset, &low), KAFKA_NONE);
+    fake_append(&c, 2, 1, 1); /* 2 holds [20, 21) of its own epoch */
+    c.brokers[1].is_cut = false;
+    fake_cluster_lead(&c, 1, 1);
+    fake_append(&c, 1, 3, 1);
+    fake_cluster_run(&c, 5000);
+    ck_assert_int_eq(fake_log_end(&c, 2), 13);
+    ck_assert_int_eq(log_start_offset(partition_runtime_log(fake_partition(&c, 2))), 10);
+    ck_assert_int_eq(fake_high_watermark(&c, 2), 13);
+}
+END_TEST
+
+/* What broker 1 tells a consumer in this rack who wants this offset. */
+static int32_t preferred(const char *rack, int64_t offset, int16_t version) {
+    struct partition_fetch fetch = {.replica_id = -1,
+                                    .fetch_offset = offset,
+                                    .current_leader_epoch = -1,
+                                    .last_fetched_epoch = -1,
+                                    .max_bytes = 1000,
+                                    .rack = str_from(rack),
+                                    .isolation = FETCH_HIGH_WATERMARK,
+                                    .version = version};
+    partition_runtime_fetch(fake_partition(&c, 1), &fetch);
+    ck_assert_int_eq(fetch.error_code, 0);
+    ck_assert(fetch.preferred_read_replica < 0 || fetch.read.records.size == 0);
+    disk_file_unref(fetch.read.records.file);
+    return fetch.preferred_read_replica;
+}
+
+START_TEST(a_consumer_is_sent_to_the_in_sync_follower_of_its_rack_that_holds_the_offset) {
+    create(3);
+    c.brokers[1].rack = "a";
+    c.brokers[2].rack = "b";
+    c.brokers[3].rack = "b";
+    fake_cluster_lead(&c, 1, 123);
+    fake_append(&c, 1, 10, -1);
+    fake_cluster_run(&c, 1000);
+    c.brokers[2].is_cut = true;
+    fake_append(&c, 1, 10, 1);
+    fake_cluster_run(&c, 1000);
+    ck_assert_int_eq(preferred("b", 5, 12), 3);  /* it has more */
+    ck_assert_int_eq(preferred("b", 5, 10), -1); /* too old to be sent anywhere */
+    ck_assert_int_eq(preferred("z", 5, 12), -1);
+    ck_assert_int_eq(preferred(NULL, 5, 12), -1);
+    fake_cluster_run(&c, FAKE_LAG_MS * 2);
+    ck_assert_int_eq(fake_isr(&c), 13);
+    c.brokers[3].rack = "a";
+    fake_cluster_update_metadata(&c);
+    ck_assert_int_eq(preferred("b", 5, 12), -1); /* 2 is not in sync */
+}
+END_TEST
+
+START_TEST(a_follower_serves_consumers_up_to_its_high_watermark_from_version_11_on) {
+    create(2);
+    fake_cluster_lead(&c, 2, 12);
+    fake_append(&c, 2, 10, -1);
+    fake_cluster_run(&c, 1000);
+    struct partition_fetch fetch = {.replica_id = -1,
+                                    .current_leader_epoch = -1,
+                                    .last_fetched_epoch = -1,
+                                    .max_bytes = 1000,
+                                    .isolation = FETCH_HIGH_WATERMARK,
+                                    .version = 10};
+    partition_runtime_fetch(fake_partition(&c, 1), &fetch);
+    ck_assert_int_eq(fetch.error_code, KAFKA_NOT_LEADER_OR_FOLLOWER);
+    fetch.version = 11;
+    partition_runtime_fetch(fake_partition(&c, 1), &fetch);
+    ck_assert_int_eq(fetch.error_code, KAFKA_NONE);
+    ck_assert_int_gt(fetch.read.records.size, 0);
+    disk_file_unref(fetch.read.records.file);
+    fetch.fetch_offset = 11;
+    partition_runtime_fetch(fake_partition(&c, 1), &fetch);
+    ck_assert_int_eq(fetch.error_code, KAFKA_OFFSET_OUT_OF_RANGE);
+    ck_assert_int_eq(fetch.high_watermark, -1);
+}
+END_TEST
+
 START_TEST(a_raised_start_reaches_the_followers_and_their_answer_the_leader) {
     create(2);
     fake_cluster_lead(&c, 1, 12);
@@ -319,6 +407,9 @@ int main(void) {
         TEST(a_refused_return_is_tried_again_by_the_periodic_look),
         TEST(rule_15_acks_all_needs_min_insync_replicas_and_the_high_watermark_too),
         TEST(a_follower_that_missed_the_leaders_start_begins_there),
+        TEST(a_follower_whose_whole_log_is_foreign_drops_it),
+        TEST(a_consumer_is_sent_to_the_in_sync_follower_of_its_rack_that_holds_the_offset),
+        TEST(a_follower_serves_consumers_up_to_its_high_watermark_from_version_11_on),
         TEST(a_raised_start_reaches_the_followers_and_their_answer_the_leader),
         TEST(a_restarted_leader_without_its_tail_follows_and_every_replica_agrees),
     };
