@@ -2,6 +2,7 @@
 
 INSTALL_BIN := $(DESTDIR)$(PREFIX)/bin
 INSTALL_CONFIG := $(DESTDIR)$(PREFIX)/config
+SERVER_BINARY := $(filter %/kafka-server-start,$(BINARIES))
 CONFIG_FILES := $(wildcard tools/config/*.properties)
 
 .PHONY: install
@@ -9,7 +10,7 @@ CONFIG_FILES := $(wildcard tools/config/*.properties)
 ## make install         bin/ with Kafka's script names (with and without .sh) and config/ under PREFIX=/usr/local/kafka
 install: all
 	@install -d $(INSTALL_BIN) $(INSTALL_CONFIG)
-	@set -e; for program in ottla-tools $(if $(wildcard broker/main.c),kafka-server-start); do \
+	@set -e; for program in ottla-tools $(notdir $(SERVER_BINARY)); do \
 	    install -m 755 $(BUILD)/bin/$$program $(INSTALL_BIN)/.$$program.new; \
 	    mv -f $(INSTALL_BIN)/.$$program.new $(INSTALL_BIN)/$$program; \
 	done
@@ -17,7 +18,7 @@ install: all
 	    ln -sfn ottla-tools $(INSTALL_BIN)/$$name; \
 	    ln -sfn ottla-tools $(INSTALL_BIN)/$$name.sh; \
 	done
-	@$(if $(wildcard broker/main.c),ln -sfn kafka-server-start $(INSTALL_BIN)/kafka-server-start.sh)
+	@$(if $(SERVER_BINARY),ln -sfn kafka-server-start $(INSTALL_BIN)/kafka-server-start.sh)
 	@# Settings that are there belong to whoever runs the broker: they stay.
 	@set -e; for file in $(CONFIG_FILES); do \
 	    to=$(INSTALL_CONFIG)/$$(basename $$file); \
