@@ -12,6 +12,7 @@
 #include "broker/base/slice.h"
 #include "broker/network/transport.h"
 #include "coordinator-client/coord.h"
+#include "replication/controller.h"
 
 struct controller_runtime;
 struct arena;
@@ -19,18 +20,6 @@ struct alter_partition_request;
 struct alter_partition_response;
 struct elect_leaders_request;
 struct elect_leaders_response;
-
-struct controller_config {
-    int32_t broker_id;
-    const char *inter_broker_listener;
-    const char *control_plane_listener; /* NULL: the inter-broker one */
-    bool unclean_leader_election;       /* the broker's default; topics override in /config/topics */
-    bool auto_leader_rebalance;
-    bool delete_topic_enable;
-    int64_t leader_imbalance_check_ms;
-    int32_t leader_imbalance_percentage;
-    int64_t socket_timeout_ms;
-};
 
 struct controller_runtime *controller_runtime_create(const struct controller_config *config, struct clock *clock,
                                                      struct coord *coord, struct transport *transport);
@@ -47,15 +36,16 @@ void controller_runtime_stop(struct controller_runtime *controller, void (*on_do
 bool controller_runtime_is_active(const struct controller_runtime *controller);
 int32_t controller_runtime_epoch(const struct controller_runtime *controller);
 
-/* `error` is a Kafka error for the whole request (NOT_CONTROLLER, ...); the response is filled in `arena` before. */
+/* Unclean election was switched on for a topic; or, with NULL, the broker's default is `is_default` from now on. */
+void controller_runtime_unclean_enabled(struct controller_runtime *controller, const char *topic, bool is_default);
+
+/* Calls are answered exactly once, on the loop, never inside the call; what they point to stays until then.
+ *
+ * `error` is a Kafka error for the whole request (NOT_CONTROLLER, ...); the response is filled in `arena` before. */
 typedef void controller_answer(void *context, int16_t error_code);
 void controller_alter_partition(struct controller_runtime *controller, const struct alter_partition_request *request,
                                 int16_t version, struct arena *arena, struct alter_partition_response *ret,
                                 controller_answer *on_done, void *context);
-struct controlled_shutdown_partition {
-    struct str topic;
-    int32_t partition;
-};
 /* The list (in the arena) is what the broker still leads. */
 void controller_controlled_shutdown(struct controller_runtime *controller, int32_t broker_id, int64_t broker_epoch,
                                     struct arena *arena, struct controlled_shutdown_partition **ret_list,

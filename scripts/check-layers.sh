@@ -14,7 +14,7 @@ deny() {
     bad=1
 }
 list() { find "$@" -name '*.[ch]' 2>/dev/null; }
-pure_replication=$(list replication | grep -vE '_runtime|replica_manager|alter_partition_manager|controller_channel')
+pure_replication=$(list replication | grep -vE '_runtime|replica_manager|alter_partition_manager|controller_channel|controller_wave')
 
 deny "base includes nothing of ours but base" $(list broker/base) -- '(broker/[a-z_]+\.h|broker/(protocol|network|log|metadata|request)|replication|coordinator-client|generated|tools)'
 deny "protocol stands on base" $(list broker/protocol) -- '(broker/[a-z_]+\.h|broker/(network|log|metadata|request)|replication|coordinator-client|tools)'
