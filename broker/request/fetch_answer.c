@@ -5,6 +5,7 @@
 #include "broker/metadata/image.h"
 #include "broker/protocol/errors.h"
 #include "broker/protocol/message_set.h"
+#include "broker/protocol/record_batch.h"
 #include "broker/request/context.h"
 #include "broker/request/fetch.h"
 #include "broker/request/leaders.h"
@@ -62,6 +63,18 @@ static void fill_error(struct fetch_answer *answer, struct fetch_part *part,
     }
 }
 
+/* Bytes before the first zstd batch, which old clients cannot read: they get what they can, and the error when they
+ * come to it. */
+static int32_t convertible_size(const uint8_t *bytes, int32_t size) {
+    int32_t at = 0;
+    struct record_batch batch;
+    while (record_batch_decode(bytes + at, (size_t)(size - at), &batch) == 0 && batch.codec != CODEC_ZSTD &&
+           batch.size <= size - at) {
+        at += batch.size;
+    }
+    return at > 0 ? at : size;
+}
+
 /* Old versions know message sets only (clients.md 31): the region is read and converted, and the answer has the exact
  * size of what came out. */
 static int16_t down_convert(struct fetch *fetch, struct fetch_part *part, struct records *ret) {
@@ -73,8 +86,8 @@ static int16_t down_convert(struct fetch *fetch, struct fetch_part *part, struct
         return KAFKA_STORAGE_ERROR;
     }
     int8_t magic = request->header.api_version < VERSION_WITH_TIMESTAMPS ? 0 : 1;
-    return record_batch_down_convert((struct slice){bytes, region->size}, magic, part->read.fetch_offset,
-                                     &request->arena, request->context->workspace, ret);
+    return record_batch_down_convert((struct slice){bytes, convertible_size(bytes, region->size)}, magic,
+                                     part->read.fetch_offset, &request->arena, request->context->workspace, ret);
 }
 
 static void fill_partition(struct fetch_answer *answer, struct fetch_part *part,

@@ -49,6 +49,9 @@ struct fixture {
 };
 
 static struct fixture fx;
+/* Set before fixture_start() to use another clock than the virtual one. */
+static struct clock *fixture_clock;
+static int32_t fixture_port = 9092; /* of every broker of become_leader() */
 /* What the double of the controller says. */
 static int16_t fake_controller_error;
 static int64_t fake_next_producer_id;
@@ -209,7 +212,7 @@ static inline void fixture_start(void) {
     fake_blocks = 0;
     memset(&fx, 0, sizeof fx);
     fx.world = memory_world_create();
-    fx.clock = memory_clock(fx.world);
+    fx.clock = fixture_clock != NULL ? fixture_clock : memory_clock(fx.world);
     fx.transport.ops = &lost_ops;
     fx.directory = test_directory_create();
     arena_init(&fx.arena, SIZE_MAX);
@@ -293,7 +296,7 @@ static inline void become_leader(const char *topic, int32_t *replicas, int32_t c
     update_metadata_request_init(&update);
     update_metadata_request_update_metadata_endpoint_init(&endpoint);
     endpoint.host = STR_LITERAL("localhost");
-    endpoint.port = 9092;
+    endpoint.port = fixture_port;
     endpoint.listener = STR_LITERAL("PLAINTEXT");
     for (int32_t i = 0; i < count; i++) {
         update_metadata_request_update_metadata_broker_init(&brokers[i]);
