@@ -1,5 +1,6 @@
 /* Making a log durable: which files to sync, the syncs, and what may be believed afterwards. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "broker/base/check.h"
 #include "broker/base/errors.h"
@@ -60,6 +61,7 @@ bool log_flush_begin(struct log *log, int64_t offset, struct log_flush *ret_flus
     *ret_flush = (struct log_flush){.log = log,
                                     .disk = log->place.disk,
                                     .directory = xstrdup(log->place.directory),
+                                    .sync_parent = !log->parent_is_synced,
                                     .offset = offset,
                                     .truncations = log->truncations};
     bool is_wanted = offset > log->recovery_point;
@@ -83,6 +85,13 @@ void log_flush_run(struct log_flush *flush) {
     if (flush->error == 0) {
         flush->error = flush->disk->ops->sync_directory(flush->disk, flush->directory);
     }
+    const char *slash = strrchr(flush->directory, '/');
+    if (flush->error == 0 && flush->sync_parent && slash != NULL && slash > flush->directory) {
+        char parent[LOG_PATH_SIZE];
+        memcpy(parent, flush->directory, (size_t)(slash - flush->directory));
+        parent[slash - flush->directory] = 0;
+        flush->error = flush->disk->ops->sync_directory(flush->disk, parent);
+    }
 }
 
 void log_flush_discard(struct log_flush *flush) {
@@ -100,6 +109,7 @@ int log_flush_finish(struct log *log, struct log_flush *flush) {
     int error = flush->error;
     if (error == 0 && flush->truncations == log->truncations) {
         log->recovery_point = MAX(log->recovery_point, flush->offset);
+        log->parent_is_synced = true;
         log->last_flush_ms = clock_now_ms(log->clock);
     }
     log_flush_discard(flush);

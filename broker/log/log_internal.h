@@ -57,6 +57,7 @@ struct log {
     int64_t roll_ms;     /* segment.ms less this segment's jitter */
     int64_t truncations; /* counts them, so that a flush that ran meanwhile is not believed */
     int64_t last_flush_ms;
+    bool parent_is_synced; /* the partition directory's own name is on stable storage */
     struct record_workspace *workspace;
     bool owns_workspace;
     struct log_tail_batch tail[LOG_TAIL_MAX]; /* of the active segment; a ring that ends at tail_next */
@@ -135,7 +136,8 @@ struct log_flush {
     struct disk_file **files;
     int32_t count;
     int32_t capacity;
-    char *directory; /* to sync, or NULL */
+    char *directory;  /* to sync */
+    bool sync_parent; /* and the one it lies in: the log is new */
     struct disk *disk;
     int64_t offset; /* the recovery point it leads to */
     int64_t truncations;
