@@ -57,6 +57,8 @@ static void try_batch(struct slice bytes, uint8_t way, struct record_workspace *
     }
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static struct record_workspace *workspace;
     if (workspace == NULL) {
