@@ -74,7 +74,7 @@ static void on_signal(void *context, int number) {
     server->is_stopping = true;
     trace_info(AREA, "Terminating process due to signal SIG%s", number == SIGINT ? "INT" : "TERM");
     notify_stopping();
-    network_stop_accepting(server->network);
+    /* Still accepting: the controller, which may be this very broker, has to be reached to hand leadership over. */
     broker_stop(server->broker, on_stopped, server);
 }
 
