@@ -3,7 +3,8 @@
 INSTALL_BIN := $(DESTDIR)$(PREFIX)/bin
 INSTALL_CONFIG := $(DESTDIR)$(PREFIX)/config
 SERVER_BINARY := $(filter %/kafka-server-start,$(BINARIES))
-CONFIG_FILES := $(wildcard tools/config/*.properties)
+# The first of a name is the one installed.
+CONFIG_FILES := $(wildcard config/*.properties) $(wildcard tools/config/*.properties)
 
 .PHONY: install
 

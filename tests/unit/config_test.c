@@ -306,6 +306,22 @@ START_TEST(topic_refusals_have_the_words_of_kafka) {
 }
 END_TEST
 
+START_TEST(the_sample_file_starts_and_says_nothing_unknown) {
+    traced[0] = '\0';
+    trace_set_sink(capture, NULL);
+    struct properties properties;
+    properties_init(&properties);
+    char *message = NULL;
+    ck_assert_int_eq(properties_load(&properties, "config/server.properties", &message), 0);
+    struct config *config = NULL;
+    ck_assert_msg(config_create(&properties, &config, &message) == 0, "%s", message);
+    trace_set_sink(NULL, NULL);
+    ck_assert_str_eq(traced, "");
+    properties_deinit(&properties);
+    config_destroy(config);
+}
+END_TEST
+
 START_TEST(numbers_are_printed_as_java_prints_them) {
     static const char *const cases[][2] = {
         {"0.5", "0.5"},   {"1", "1.0"},
@@ -337,6 +353,7 @@ int main(void) {
         TEST(unusable_values_found_in_the_coordinator_are_left_out),
         TEST(a_topics_own_value_beats_the_brokers),
         TEST(topic_refusals_have_the_words_of_kafka),
+        TEST(the_sample_file_starts_and_says_nothing_unknown),
         TEST(numbers_are_printed_as_java_prints_them),
     };
     return run_tests("config", tests, sizeof tests / sizeof tests[0]);
