@@ -26,6 +26,6 @@ deny "replication does not know requests or settings" $(list replication) -- '(b
 [ -z "$pure_replication" ] || deny "a pure core has no seams" $pure_replication -- '(broker/base/clock|broker/network|coordinator-client/coord|broker/log/log_manager|ev\.h|pthread)'
 deny "tools are clients" $(list tools) -- '(broker/(request|metadata)|broker/broker\.h|replication)'
 deny "only network includes ev.h" $(list broker replication coordinator-client tools | grep -v '^broker/network/') -- 'ev\.h'
-deny "only coord_zookeeper.c includes zookeeper.h" $(list broker replication coordinator-client tools | grep -v coord_zookeeper.c) -- 'zookeeper'
+deny "only coord_zookeeper includes zookeeper.h" $(list broker replication coordinator-client tools | grep -v coordinator-client/coord_zookeeper) -- 'zookeeper'
 deny "only network opens sockets" $(list broker replication coordinator-client | grep -vE '^broker/network/|^broker/main.c|^broker/notify') -- 'sys/socket\.h'
 exit $bad

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -22,6 +23,24 @@
 static struct sockaddr_in loopback(int port) {
     return (struct sockaddr_in){
         .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+}
+
+static const char *temporary_directory(void) {
+    const char *directory = getenv("TMPDIR");
+    return directory != NULL ? directory : "/tmp";
+}
+
+/* Several test programs may run at once, and a stopped server must find its port again: whoever uses one holds a lock
+ * on a file named after it. Returns the file, or -1 when another has the port. */
+static int lock_port(int port) {
+    char *name = xasprintf("%s/ottla-zookeeper-port-%d", temporary_directory(), port);
+    int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    free(name);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
 }
 
 static bool port_is_free(int port) {
@@ -82,15 +101,16 @@ void zookeeper_server_restart(struct zookeeper_server *server) {
 }
 
 void zookeeper_server_start(struct zookeeper_server *server, int first_port) {
-    const char *temporary = getenv("TMPDIR");
     *server = (struct zookeeper_server){.port = first_port};
-    while (!port_is_free(server->port)) {
+    while ((server->port_lock = lock_port(server->port)) < 0 || !port_is_free(server->port)) {
+        if (server->port_lock >= 0) {
+            close(server->port_lock);
+        }
         server->port++;
-        CHECK(server->port < first_port + 100);
+        CHECK(server->port < first_port + 20);
     }
     snprintf(server->connect, sizeof server->connect, "127.0.0.1:%d", server->port);
-    snprintf(server->directory, sizeof server->directory, "%s/ottla-zookeeper-XXXXXX",
-             temporary != NULL ? temporary : "/tmp");
+    snprintf(server->directory, sizeof server->directory, "%s/ottla-zookeeper-XXXXXX", temporary_directory());
     CHECK(mkdtemp(server->directory) != NULL);
     char *name = xasprintf("%s/zoo.cfg", server->directory);
     FILE *file = fopen(name, "w");
@@ -114,6 +134,7 @@ void zookeeper_server_stop(struct zookeeper_server *server) {
 
 void zookeeper_server_destroy(struct zookeeper_server *server) {
     zookeeper_server_stop(server);
+    close(server->port_lock);
     pid_t pid = fork();
     if (pid == 0) {
         execlp("rm", "rm", "-rf", server->directory, (char *)NULL);

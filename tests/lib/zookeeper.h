@@ -8,11 +8,13 @@
 struct zookeeper_server {
     pid_t pid; /* 0 while stopped */
     int port;
+    int port_lock;       /* file that keeps the port ours while the server is stopped */
     char directory[256]; /* below the system's temporary directory; removed by zookeeper_server_destroy */
     char connect[64];    /* "127.0.0.1:port" */
 };
 
-/* Starts a server on a free port at or above first_port and waits until it serves. Ends the test when it does not. */
+/* Starts a server on a free port of the twenty from first_port and waits until it serves. Ends the test when it does
+ * not. */
 void zookeeper_server_start(struct zookeeper_server *server, int first_port);
 /* SIGKILL and wait; the data stay. */
 void zookeeper_server_stop(struct zookeeper_server *server);
