@@ -100,7 +100,9 @@ void broker_connection_close(struct broker_connection *connection) {
     free(connection->apis);
     free(connection->out);
     free(connection->frame);
+    int32_t correlation_id = connection->correlation_id; /* logs name it after the connection is gone */
     broker_connection_init(connection, connection->client_id, connection->cancel_fd);
+    connection->correlation_id = correlation_id;
 }
 
 int broker_connection_version(const struct broker_connection *connection, int16_t key, int16_t min, int16_t max,
