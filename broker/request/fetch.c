@@ -152,7 +152,10 @@ static void finish_fetch(struct wait *wait) {
 
 static void on_session_dirty(struct fetch_session *session) {
     struct fetch *fetch = session->context;
-    wait_mark(&fetch->wait);
+    fetch->is_changed = true;
+    if (fetch->wait.room != NULL) {
+        wait_mark(&fetch->wait);
+    }
 }
 
 static void await_records(struct fetch *fetch) {
@@ -160,8 +163,6 @@ static void await_records(struct fetch *fetch) {
     fetch->wait.is_over = fetch_is_over;
     fetch->wait.finish = finish_fetch;
     waiting_room_enter(fetch->request->context->waiting_room, &fetch->wait, fetch->message->max_wait_ms);
-    fetch->session->context = fetch;
-    fetch->session->on_dirty = on_session_dirty;
 }
 
 /* The partitions of the request into the session. */
@@ -240,7 +241,14 @@ void handle_fetch(struct request *request) {
                                           version >= VERSION_WITH_REPLICA_STATE ? message->replica_state.replica_epoch
                                                                                 : -1);
     }
+    /* A follower's fetch may itself move the high watermark: whoever is told of that by this very walk looks again,
+     * else the follower would learn of it only with the next record. */
+    fetch->session->context = fetch;
+    fetch->session->on_dirty = on_session_dirty;
     bool is_enough = fetch_walk(fetch);
+    if (!is_enough && fetch->is_changed) {
+        is_enough = fetch_walk(fetch);
+    }
     bool is_empty = fetch->session->entries == NULL;
     if (is_enough || is_empty || message->max_wait_ms <= 0) {
         fetch_answer(fetch);

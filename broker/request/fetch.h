@@ -31,6 +31,7 @@ struct fetch {
     int32_t replica_id;
     int32_t bytes_max;
     int32_t bytes_min;
+    bool is_changed; /* something of the session changed since the request came */
     struct fetch_part *parts;
     struct fetch_part **parts_end;
 };

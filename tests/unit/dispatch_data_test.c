@@ -290,6 +290,47 @@ START_TEST(a_session_leaves_out_what_has_nothing_new) {
 }
 END_TEST
 
+START_TEST(a_follower_is_told_the_high_watermark_its_own_fetch_moved) {
+    fixture_start();
+    become_leader("t", pair, 2, 0);
+    struct reply reply;
+    struct reply produce_reply;
+    struct fetch_wish wish = fetch_wish(17, 0);
+    wish.replica_id = 2;
+    wish.session_epoch = 0;
+    wish.max_wait_ms = 500;
+    wish.min_bytes = 1;
+    fetch(&reply, wish);
+    memory_run_for(fx.world, 501);
+    wish.session_id = fetched(&reply, 17).session_id;
+    reply_free(&reply);
+    for (int64_t round = 1; round <= 3; round++) {
+        /* The records go to a long poll that names nothing; the fetch behind them says that they have arrived. */
+        wish.session_epoch++;
+        wish.names_nothing = true;
+        fetch(&reply, wish);
+        ck_assert(!reply.is_answered);
+        produce(&produce_reply, 9, -1, 10000, 3);
+        memory_run(fx.world);
+        ck_assert_int_gt(fetched(&reply, 17).responses[0].partitions[0].records.size, 0);
+        reply_free(&reply);
+        wish.session_epoch++;
+        wish.names_nothing = false;
+        wish.offset = 3 * round;
+        fetch(&reply, wish);
+        memory_run(fx.world);
+        ck_assert(produce_reply.is_answered);
+        ck_assert(reply.is_answered);
+        struct fetch_response response = fetched(&reply, 17);
+        ck_assert_int_eq(response.responses_count, 1);
+        ck_assert_int_eq(response.responses[0].partitions[0].high_watermark, 3 * round);
+        reply_free(&reply);
+        reply_free(&produce_reply);
+    }
+    fixture_finish();
+}
+END_TEST
+
 START_TEST(what_cannot_be_fetched_is_said_per_partition) {
     fixture_start();
     become_leader("t", alone, 1, 0);
@@ -442,6 +483,7 @@ int main(void) {
         TEST(a_long_poll_ends_with_the_first_record_or_its_time),
         TEST(a_long_poll_waits_for_its_minimum_of_bytes),
         TEST(a_session_leaves_out_what_has_nothing_new),
+        TEST(a_follower_is_told_the_high_watermark_its_own_fetch_moved),
         TEST(what_cannot_be_fetched_is_said_per_partition),
         TEST(a_vanished_client_ends_its_wait),
         TEST(list_offsets_knows_ends_times_and_its_own_versions),
