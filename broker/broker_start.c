@@ -254,11 +254,6 @@ static void on_registered(void *context, int error, int64_t epoch, const char *m
         }
         return;
     }
-    trace_info(
-        BROKER_AREA, "Registered broker %d at path /brokers/ids/%d with addresses: %s, czxid (broker epoch): %lld",
-        broker->id, broker->id,
-        broker->config->advertised_listeners != NULL ? broker->config->advertised_listeners : broker->config->listeners,
-        (long long)epoch);
     broker->epoch = epoch;
     replica_manager_set_broker_epoch(broker->replicas, epoch);
     if (broker->phase == BROKER_STARTING) {

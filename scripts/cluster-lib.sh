@@ -70,6 +70,11 @@ broker_start() {
 }
 broker_up() { port_open "$2" || ! is_running "broker-$1"; }
 
+# sees_brokers ID COUNT: broker ID has heard of COUNT live brokers from the controller.
+sees_brokers() {
+    [ "$("$BIN/kafka-broker-api-versions" --bootstrap-server "127.0.0.1:$((BASE_PORT + $1))" 2>/dev/null | grep -c '(id: ')" -eq "$2" ]
+}
+
 # cluster_start [N]: ZooKeeper and brokers 1..N (3).
 cluster_start() {
     mkdir -p "$CLUSTER"
@@ -77,6 +82,9 @@ cluster_start() {
     for id in $(seq "${1:-3}"); do
         broker_start "$id" || return 1
         is_running "broker-$id" || { tail -n 5 "$CLUSTER/broker-$id.log" >&2; return 1; }
+    done
+    for id in $(seq "${1:-3}"); do
+        await 30 "broker $id to see all brokers" sees_brokers "$id" "${1:-3}" || return 1
     done
 }
 
