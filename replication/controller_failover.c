@@ -256,11 +256,19 @@ static void take_deletions(struct controller *controller, struct failover *self)
     }
 }
 
+/* Of a topic that is gone but for its last nodes: the controller before died while it removed them. With deletion
+ * switched off the wish alone is dropped. */
 static void ask_drop_deletions(struct controller *controller, struct failover *self) {
-    for (int32_t i = 0; i < self->deletions.count && !controller->config.delete_topic_enable; i++) {
+    for (int32_t i = 0; i < self->deletions.count; i++) {
         char path[ZNODE_PATH_SIZE];
-        ask_fenced(controller, CONTROLLER_OP_DELETE, znode_delete_topic_path(path, self->deletions.items[i]),
-                   SLICE_NULL, -1);
+        struct str name = self->deletions.items[i];
+        bool is_rest = topic_find(controller, name) == NULL && controller->config.delete_topic_enable;
+        if (is_rest) {
+            ask_fenced(controller, CONTROLLER_OP_DELETE, znode_config_path(path, "topics", name), SLICE_NULL, -1);
+        }
+        if (is_rest || !controller->config.delete_topic_enable) {
+            ask_fenced(controller, CONTROLLER_OP_DELETE, znode_delete_topic_path(path, name), SLICE_NULL, -1);
+        }
     }
 }
 
