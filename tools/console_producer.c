@@ -304,7 +304,9 @@ static bool take_line(struct console *console, struct str *ret_line) {
 /* Reads once. 0, or ERR_TOO_LARGE, ERR_IO. */
 static int read_input(struct console *console) {
     size_t left = console->input_size - console->line_begin;
-    memmove(console->input, console->input + console->line_begin, left);
+    if (left > 0) {
+        memmove(console->input, console->input + console->line_begin, left);
+    }
     console->scanned -= console->line_begin;
     console->input_size = left;
     console->line_begin = 0;
