@@ -1,9 +1,31 @@
-# The simulator: everything below tests/simulation but programs, as objects that tests link.
+# The simulator: the whole broker over simulated clock, disk, network and coordinator, driven by a seed.
+#
+#   SEEDS=n FIRST_SEED=k   how many seeds and from which on (500 from 1)
+#   VERBOSE=1              with SEEDS=1: everything the brokers say
 
+SEEDS := 500
+FIRST_SEED := 1
+VERBOSE :=
+# What the simulator allocates for itself belongs to no process (sim_heap.h).
+$(SIM_OBJECTS): CPPFLAGS += -include tests/simulation/outside.h
+SIM_WRAP := $(foreach name,malloc calloc realloc free strdup strndup,-Wl,--wrap=$(name))
 SIM_LIBRARY_OBJECTS := $(filter-out %/main.o,$(SIM_OBJECTS))
-
-# Unit tests of the simulated seams and of the checkers are named sim_..._test. The library comes once more, behind the
-# objects that need it.
 SIM_UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/sim_*_test.c))
-$(SIM_UNIT_TESTS): $(SIM_LIBRARY_OBJECTS)
-$(SIM_UNIT_TESTS): private LIBS := $(LIBRARY) $(LIBS)
+
+$(BUILD)/tests/sim: $(SIM_OBJECTS) $(LIBRARY)
+	@mkdir -p $(@D)
+	@echo "LINK $@"
+	$(Q)$(CC) $(LDFLAGS) $(SIM_WRAP) $^ $(LIBS) -o $@
+
+# Unit tests of the simulated seams and of the checkers are named sim_..._test. From an archive, so that each takes
+# only the parts it names; the library comes once more, behind the objects that need it.
+SIM_LIBRARY := $(BUILD)/libsim.a
+$(SIM_LIBRARY): $(SIM_LIBRARY_OBJECTS)
+	$(Q)rm -f $@ && ar rcs $@ $^
+$(SIM_UNIT_TESTS): $(SIM_LIBRARY)
+$(SIM_UNIT_TESTS): private LIBS := $(SIM_LIBRARY) $(LIBRARY) $(LIBS)
+
+.PHONY: sim
+## make sim             seeded simulation of clusters (SEEDS=n FIRST_SEED=k VERBOSE=1)
+sim: $(BUILD)/tests/sim
+	@$< --seeds $(SEEDS) --first $(FIRST_SEED) $(if $(VERBOSE),--verbose)

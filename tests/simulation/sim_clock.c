@@ -1,10 +1,12 @@
 /* See sim_clock.h. */
 #include "tests/simulation/sim_clock.h"
 
+#include <setjmp.h>
 #include <stdlib.h>
 
 #include "broker/base/check.h"
 #include "broker/base/random.h"
+#include "tests/simulation/sim_heap.h"
 
 struct sim_clock;
 
@@ -28,6 +30,8 @@ struct sim {
     struct sim_event **heap;
     int32_t heap_count;
     int32_t heap_capacity;
+    struct sim_clock *running; /* whose event runs; NULL outside of every process */
+    jmp_buf escape;            /* out of that event */
 };
 
 /* Posted tasks, first in first out; a single heap event runs the head. */
@@ -97,14 +101,14 @@ static void heap_remove(struct sim *sim, struct sim_event *event) {
 }
 
 static struct sim_event *schedule(struct sim *sim, int64_t time_ms, struct sim_clock *owner) {
-    struct sim_event *event = xcalloc(1, sizeof *event);
+    struct sim_event *event = outside_calloc(1, sizeof *event);
     event->time_ms = MAX(time_ms, sim->now_ms);
     event->tie = random_u64(&sim->random);
     event->sequence = sim->next_sequence++;
     event->owner = owner;
     if (sim->heap_count == sim->heap_capacity) {
         sim->heap_capacity = sim->heap_capacity == 0 ? 256 : sim->heap_capacity * 2;
-        sim->heap = xrealloc(sim->heap, sizeof(struct sim_event *) * (size_t)sim->heap_capacity);
+        sim->heap = outside_realloc(sim->heap, sizeof(struct sim_event *) * (size_t)sim->heap_capacity);
     }
     sim->heap_count++;
     place(sim, sim->heap_count - 1, event);
@@ -118,7 +122,7 @@ static struct sim_event *schedule(struct sim *sim, int64_t time_ms, struct sim_c
 /* ---- the scheduler ---- */
 
 struct sim *sim_create(uint64_t seed) {
-    struct sim *sim = xcalloc(1, sizeof *sim);
+    struct sim *sim = outside_calloc(1, sizeof *sim);
     random_seed(&sim->random, seed);
     sim->now_ms = 1000;
     sim->hash = UINT64_C(0xcbf29ce484222325);
@@ -188,15 +192,32 @@ bool sim_step(struct sim *sim) {
     sim_trace_mix(sim, (uint64_t)event->time_ms ^ event->sequence << 20);
     struct sim_event copy = *event;
     free(event);
-    if (owner != NULL && copy.timer != NULL) {
-        copy.timer->slot = NULL;
-        copy.timer->on_fire(copy.timer);
-    } else if (owner != NULL) {
-        run_drain(owner);
-    } else {
+    if (owner == NULL) {
         copy.run(copy.context);
+        return true;
     }
+    sim->running = owner;
+    sim_heap_enter(owner);
+    if (setjmp(sim->escape) == 0) {
+        if (copy.timer != NULL) {
+            copy.timer->slot = NULL;
+            copy.timer->on_fire(copy.timer);
+        } else {
+            run_drain(owner);
+        }
+    }
+    sim_heap_enter(NULL);
+    sim->running = NULL;
     return true;
+}
+
+struct clock *sim_running(const struct sim *sim) {
+    return sim->running == NULL ? NULL : &sim->running->clock;
+}
+
+void sim_escape(struct sim *sim) {
+    CHECK(sim->running != NULL);
+    longjmp(sim->escape, 1);
 }
 
 void sim_run_until(struct sim *sim, int64_t time_ms) {
@@ -216,11 +237,10 @@ static int64_t clock_sim_wall_ms(struct clock *clock) {
     return SIM_WALL_EPOCH_MS + clock_of(clock)->sim->now_ms + clock_of(clock)->wall_offset_ms;
 }
 
-/* Of a dead process too, so that its owners find what they left; but that never fires. */
 static void clock_sim_start(struct clock *clock, struct timer *timer) {
     struct sim_clock *sim_clock = clock_of(clock);
-    int64_t time_ms = sim_clock->is_dead ? INT64_MAX : timer->deadline_ms;
-    struct sim_event *event = schedule(sim_clock->sim, time_ms, sim_clock);
+    CHECK(!sim_clock->is_dead);
+    struct sim_event *event = schedule(sim_clock->sim, timer->deadline_ms, sim_clock);
     event->timer = timer;
     timer->slot = event;
 }
@@ -232,9 +252,10 @@ static void clock_sim_stop(struct clock *clock, struct timer *timer) {
 
 static void clock_sim_post(struct clock *clock, task_callback *run, void *context) {
     struct sim_clock *sim_clock = clock_of(clock);
+    CHECK(!sim_clock->is_dead);
     if (sim_clock->queue_count == sim_clock->queue_capacity) {
         int32_t capacity = sim_clock->queue_capacity == 0 ? 64 : sim_clock->queue_capacity * 2;
-        struct posted *queue = xmalloc(sizeof *queue * (size_t)capacity);
+        struct posted *queue = outside_malloc(sizeof *queue * (size_t)capacity);
         for (int32_t i = 0; i < sim_clock->queue_count; i++) {
             queue[i] = sim_clock->queue[(sim_clock->queue_begin + i) % sim_clock->queue_capacity];
         }
@@ -245,7 +266,7 @@ static void clock_sim_post(struct clock *clock, task_callback *run, void *contex
     }
     int32_t end = (sim_clock->queue_begin + sim_clock->queue_count++) % sim_clock->queue_capacity;
     sim_clock->queue[end] = (struct posted){run, context};
-    if (sim_clock->drain == NULL && !sim_clock->is_dead) {
+    if (sim_clock->drain == NULL) {
         sim_clock->drain = schedule(sim_clock->sim, sim_clock->sim->now_ms, sim_clock);
     }
 }
@@ -253,13 +274,15 @@ static void clock_sim_post(struct clock *clock, task_callback *run, void *contex
 /* Work and what follows it are two turns of the loop: others come in between. */
 static void clock_sim_spawn(struct clock *clock, task_callback *work, task_callback *done, void *context) {
     clock_sim_post(clock, work, context);
-    clock_sim_post(clock, done, context);
+    if (done != NULL) {
+        clock_sim_post(clock, done, context);
+    }
 }
 
 struct clock *sim_clock_create(struct sim *sim, int64_t wall_offset_ms) {
     static const struct clock_ops ops = {clock_sim_now_ms, clock_sim_wall_ms, clock_sim_start,
                                          clock_sim_stop,   clock_sim_post,    clock_sim_spawn};
-    struct sim_clock *clock = xcalloc(1, sizeof *clock);
+    struct sim_clock *clock = outside_calloc(1, sizeof *clock);
     clock->clock.ops = &ops;
     clock->sim = sim;
     clock->wall_offset_ms = wall_offset_ms;
@@ -284,12 +307,17 @@ void sim_clock_kill(struct clock *clock) {
         sim_cancel(sim, sim_clock->drain);
         sim_clock->drain = NULL;
     }
+    int32_t kept = 0;
     for (int32_t i = 0; i < sim->heap_count; i++) {
         if (sim->heap[i]->owner == sim_clock) {
-            sim->heap[i]->time_ms = INT64_MAX;
+            free(sim->heap[i]); /* its timer is gone with the process's memory */
+        } else {
+            place(sim, kept++, sim->heap[i]);
         }
     }
-    for (int32_t i = sim->heap_count / 2; i-- > 0;) {
+    sim->heap_count = kept;
+    sim_clock->events = 0;
+    for (int32_t i = kept / 2; i-- > 0;) {
         sift(sim, i);
     }
 }

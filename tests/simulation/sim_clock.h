@@ -36,11 +36,17 @@ bool sim_step(struct sim *sim);
 /* Runs everything up to that time, and sets the clock to it. */
 void sim_run_until(struct sim *sim, int64_t time_ms);
 
+/* The clock whose event runs now, NULL between processes. */
+struct clock *sim_running(const struct sim *sim);
+/* Leaves the running event of a process at once, as if it had been killed in the middle of it. The caller has killed
+ * its clock before. Does not return. */
+_Noreturn void sim_escape(struct sim *sim);
+
 /* A process's clock. Monotonic time is the same for all; wall time is shifted by the offset. */
 struct clock *sim_clock_create(struct sim *sim, int64_t wall_offset_ms);
 /* What was posted is dropped unrun; timers must have been stopped by their owners. */
 void sim_clock_destroy(struct clock *clock);
-/* From now on nothing of this clock runs (the process died); its owners may still stop timers. */
+/* The process died: what it had armed and posted is forgotten. Its memory may go; the clock is destroyed next. */
 void sim_clock_kill(struct clock *clock);
 /* SIGSTOP: events pile up and run late, in order, from until_ms on. */
 void sim_clock_pause(struct clock *clock, int64_t until_ms);

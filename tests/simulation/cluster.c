@@ -1,0 +1,281 @@
+/* See cluster.h. */
+#include "tests/simulation/cluster.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "broker/base/check.h"
+#include "broker/base/random.h"
+#include "broker/broker.h"
+#include "tests/simulation/sim_disk.h"
+#include "tests/simulation/sim_heap.h"
+
+#define DATA_PATH "/sim/kafka-logs"
+#define RESTART_AFTER_FAILURE_MS 2000
+
+static void stop_done(void *context);
+
+struct cluster *cluster_create(uint64_t seed, int32_t count) {
+    CHECK(count >= 1 && count <= CLUSTER_BROKERS_MAX);
+    struct cluster *cluster = xcalloc(1, sizeof *cluster);
+    cluster->seed = seed;
+    cluster->count = count;
+    cluster->random = xcalloc(1, sizeof *cluster->random);
+    random_seed(cluster->random, seed ^ 0xc1);
+    cluster->sim = sim_create(seed ^ 0xc2);
+    cluster->network = sim_network_create(cluster->sim, seed ^ 0xc3);
+    cluster->coord = sim_coord_server_create(cluster->sim, seed ^ 0xc4);
+    cluster->min_insync = count >= 3 ? 2 : 1;
+    cluster->segment_bytes = 1024 << random_below(cluster->random, 5);
+    for (int32_t i = 0; i < count; i++) {
+        struct machine *machine = &cluster->machines[i];
+        machine->cluster = cluster;
+        machine->id = i + 1;
+        machine->disk = sim_disk_create(seed ^ (0xd0 + (uint64_t)i));
+        sim_disk_make_path(machine->disk, DATA_PATH);
+    }
+    return cluster;
+}
+
+struct machine *cluster_machine(struct cluster *cluster, int32_t id) {
+    return id >= 1 && id <= cluster->count ? &cluster->machines[id - 1] : NULL;
+}
+
+void cluster_violate(struct cluster *cluster, const char *format, ...) {
+    if (cluster->violation != NULL) {
+        return;
+    }
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    cluster->violation = xasprintf("at %" PRId64 " ms: %s", sim_now_ms(cluster->sim), text);
+}
+
+/* ---- a process comes ---- */
+
+static void set(struct properties *properties, const char *key, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void set(struct properties *properties, const char *key, const char *format, ...) {
+    char value[256];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(value, sizeof value, format, args);
+    va_end(args);
+    properties_set(properties, key, value);
+}
+
+/* Short times and small segments, so that rolls, checkpoints and elections happen often. */
+static struct config *make_config(const struct machine *machine) {
+    struct properties properties;
+    properties_init(&properties);
+    set(&properties, "broker.id", "%d", machine->id);
+    set(&properties, "listeners", "PLAINTEXT://127.0.0.1:%d", 9090 + machine->id);
+    set(&properties, "log.dirs", "%s", DATA_PATH);
+    set(&properties, "zookeeper.connect", "sim:2181");
+    set(&properties, "zookeeper.session.timeout.ms", "%d", CLUSTER_SESSION_TIMEOUT_MS);
+    set(&properties, "replica.lag.time.max.ms", "%d", CLUSTER_LAG_MAX_MS);
+    set(&properties, "replica.socket.timeout.ms", "5000");
+    set(&properties, "replica.fetch.backoff.ms", "300");
+    set(&properties, "controller.socket.timeout.ms", "5000");
+    set(&properties, "log.segment.bytes", "%d", machine->cluster->segment_bytes);
+    set(&properties, "log.index.interval.bytes", "128");
+    set(&properties, "log.index.size.max.bytes", "4096");
+    set(&properties, "min.insync.replicas", "%d", machine->cluster->min_insync);
+    set(&properties, "log.flush.offset.checkpoint.interval.ms", "3000");
+    set(&properties, "log.flush.start.offset.checkpoint.interval.ms", "3000");
+    set(&properties, "replica.high.watermark.checkpoint.interval.ms", "1500");
+    set(&properties, "log.retention.check.interval.ms", "20000");
+    set(&properties, "leader.imbalance.check.interval.seconds", "15");
+    set(&properties, "offsets.topic.num.partitions", "1");
+    set(&properties, "auto.create.topics.enable", "false");
+    set(&properties, "unclean.leader.election.enable", "false");
+    struct config *config = NULL;
+    char *message = NULL;
+    if (config_create(&properties, &config, &message) != 0) {
+        fprintf(stderr, "%s\n", message);
+        abort();
+    }
+    properties_deinit(&properties);
+    return config;
+}
+
+static void on_restart(void *context) {
+    struct machine *machine = context;
+    machine->restart = NULL;
+    cluster_start(machine);
+}
+
+static void restart_after(struct machine *machine, int64_t after_ms) {
+    if (machine->restart == NULL && after_ms >= 0) {
+        machine->restart = sim_at(machine->cluster->sim, after_ms, on_restart, machine);
+    }
+}
+
+static void on_serving(void *context) {
+    struct machine *machine = context;
+    machine->state = MACHINE_SERVING;
+    sim_network_serve(machine->cluster->network, machine->id, broker_dispatcher(machine->broker));
+}
+
+static void kill_now(void *context) {
+    struct machine *machine = context;
+    if (machine->state != MACHINE_DOWN) {
+        cluster_kill(machine, false, RESTART_AFTER_FAILURE_MS);
+    }
+}
+
+/* The process says why and exits; its disk stays as it is. */
+static void on_failed(void *context, const char *message) {
+    struct machine *machine = context;
+    struct sim *sim = machine->cluster->sim;
+    if (getenv("OTTLA_SIM_VERBOSE") != NULL) {
+        printf("broker %d failed: %s\n", machine->id, message);
+    }
+    if (sim_running(sim) == machine->clock) {
+        cluster_kill(machine, false, RESTART_AFTER_FAILURE_MS);
+    } else {
+        sim_at(sim, 0, kill_now, machine);
+    }
+}
+
+static void on_effect(void *context) {
+    struct machine *machine = context;
+    if (machine->crash_in_effects > 0 && --machine->crash_in_effects == 0) {
+        if (sim_running(machine->cluster->sim) == machine->clock) {
+            cluster_kill(machine, false, 500 + (int64_t)random_below(machine->cluster->random, 12000));
+        } else {
+            machine->crash_in_effects = 1; /* the simulator itself looks at the disk */
+        }
+    }
+}
+
+static void begin(void *context) {
+    struct machine *machine = context;
+    struct broker_seams seams = {
+        .clock = machine->clock,
+        .disk = machine->disk,
+        .transport = machine->transport,
+        .coord = machine->coord,
+        .seed = machine->cluster->seed * 31 + (uint64_t)machine->id * 7 + machine->incarnation,
+        .on_serving = on_serving,
+        .on_failed = on_failed,
+        .context = machine,
+    };
+    machine->config = make_config(machine);
+    machine->broker = broker_create(machine->config, &seams);
+    broker_start(machine->broker);
+}
+
+void cluster_start(struct machine *machine) {
+    struct cluster *cluster = machine->cluster;
+    CHECK(machine->state == MACHINE_DOWN);
+    if (machine->restart != NULL) {
+        sim_cancel(cluster->sim, machine->restart);
+        machine->restart = NULL;
+    }
+    machine->state = MACHINE_STARTING;
+    machine->incarnation++;
+    machine->crash_in_effects = 0;
+    machine->clock = sim_clock_create(cluster->sim, machine->wall_offset_ms);
+    sim_disk_set_clock(machine->disk, machine->clock);
+    sim_disk_on_effect(machine->disk, on_effect, machine);
+    machine->coord = sim_coord_create(cluster->coord, machine->clock, CLUSTER_SESSION_TIMEOUT_MS);
+    sim_network_join(cluster->network, machine->id, machine->clock);
+    machine->transport = sim_transport_create(cluster->network, machine->id);
+    clock_post(machine->clock, begin, machine);
+}
+
+/* ---- and goes ---- */
+
+void cluster_kill(struct machine *machine, bool with_power, int64_t restart_after_ms) {
+    struct cluster *cluster = machine->cluster;
+    if (machine->state == MACHINE_DOWN) {
+        return;
+    }
+    bool is_running = sim_running(cluster->sim) == machine->clock;
+    void *owner = sim_heap_enter(NULL);
+    if (cluster->on_death != NULL) {
+        cluster->on_death(cluster->context, machine);
+    }
+    sim_network_leave(cluster->network, machine->id);
+    sim_coord_kill(machine->coord);
+    sim_clock_kill(machine->clock);
+    sim_disk_process_died(machine->disk);
+    sim_heap_release(machine->clock);
+    sim_transport_destroy(machine->transport);
+    sim_clock_destroy(machine->clock);
+    machine->clock = NULL;
+    machine->coord = NULL;
+    machine->transport = NULL;
+    machine->broker = NULL;
+    machine->config = NULL;
+    machine->state = MACHINE_DOWN;
+    if (with_power) {
+        machine->is_lossy = true;
+        sim_disk_power_loss(machine->disk);
+    }
+    restart_after(machine, restart_after_ms);
+    sim_heap_enter(owner);
+    if (is_running) {
+        sim_escape(cluster->sim);
+    }
+}
+
+static void run_stop(void *context) {
+    struct machine *machine = context;
+    if (machine->state == MACHINE_SERVING) {
+        machine->state = MACHINE_STOPPING;
+        broker_stop(machine->broker, stop_done, machine);
+    }
+}
+
+static void stop_done(void *context) {
+    struct machine *machine = context;
+    /* The owner closes the session last; killing leaves it to its timeout, so it is ended here. */
+    sim_coord_server_expire(machine->cluster->coord, machine->coord->ops->session_id(machine->coord));
+    cluster_kill(machine, false, 500 + (int64_t)random_below(machine->cluster->random, 5000));
+}
+
+void cluster_stop(struct machine *machine) {
+    if (machine->state == MACHINE_SERVING) {
+        clock_post(machine->clock, run_stop, machine);
+    }
+}
+
+void cluster_pause(struct machine *machine, int64_t ms) {
+    if (machine->clock != NULL) {
+        sim_clock_pause(machine->clock, sim_now_ms(machine->cluster->sim) + ms);
+    }
+}
+
+bool cluster_all_serving(const struct cluster *cluster) {
+    for (int32_t i = 0; i < cluster->count; i++) {
+        if (cluster->machines[i].state != MACHINE_SERVING) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void cluster_destroy(struct cluster *cluster) {
+    cluster->on_death = NULL;
+    for (int32_t i = 0; i < cluster->count; i++) {
+        struct machine *machine = &cluster->machines[i];
+        cluster_kill(machine, false, -1);
+        if (machine->restart != NULL) {
+            sim_cancel(cluster->sim, machine->restart);
+        }
+        sim_disk_destroy(machine->disk);
+    }
+    sim_network_destroy(cluster->network);
+    sim_coord_server_destroy(cluster->coord);
+    sim_destroy(cluster->sim);
+    free(cluster->random);
+    free(cluster->violation);
+    free(cluster);
+}

@@ -1,0 +1,74 @@
+/* A cluster of real brokers over the simulated seams: started, killed, cut off and healed from outside.
+ *
+ * A broker is a process on a machine. Killing the process leaves its page cache; cutting the power does not. Whoever
+ * ends, for whatever reason, is started again a while later, as a service manager does. */
+#ifndef OTTLA_SIM_CLUSTER_H
+#define OTTLA_SIM_CLUSTER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tests/simulation/sim_clock.h"
+#include "tests/simulation/sim_coord.h"
+#include "tests/simulation/sim_transport.h"
+
+#define CLUSTER_BROKERS_MAX 5
+#define CLUSTER_SESSION_TIMEOUT_MS 6000
+#define CLUSTER_LAG_MAX_MS 6000
+/* Clients sit on nodes beyond the brokers. */
+#define CLUSTER_CLIENT_NODE (CLUSTER_BROKERS_MAX + 1)
+
+struct broker;
+struct config;
+struct cluster;
+
+enum machine_state { MACHINE_DOWN, MACHINE_STARTING, MACHINE_SERVING, MACHINE_STOPPING };
+
+struct machine {
+    struct cluster *cluster;
+    int32_t id; /* broker id and node, from 1 */
+    enum machine_state state;
+    uint32_t incarnation;
+    struct disk *disk;
+    struct clock *clock;
+    struct coord *coord;
+    struct transport *transport;
+    struct config *config;
+    struct broker *broker;
+    struct sim_event *restart;
+    int64_t wall_offset_ms;
+    bool is_lossy;            /* lost power and has not been through recovery and back in sync since */
+    int64_t crash_in_effects; /* dies before that many more changes of its disk; 0: no */
+};
+
+struct cluster {
+    struct sim *sim;
+    struct sim_network *network;
+    struct sim_coord_server *coord;
+    struct machine machines[CLUSTER_BROKERS_MAX];
+    int32_t count;
+    uint64_t seed;
+    struct random *random;
+    int32_t min_insync;
+    int32_t segment_bytes;
+    char *violation; /* the first thing that must not be; NULL as long as all is well */
+    /* Told after a process ended, before its disk changes. */
+    void (*on_death)(void *context, struct machine *machine);
+    void *context;
+};
+
+struct cluster *cluster_create(uint64_t seed, int32_t count);
+void cluster_destroy(struct cluster *cluster);
+struct machine *cluster_machine(struct cluster *cluster, int32_t id); /* NULL when there is none */
+/* Notes a violation; only the first counts. */
+void cluster_violate(struct cluster *cluster, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+void cluster_start(struct machine *machine);
+/* kill -9; with_power: the machine loses its power. Restarts after restart_after_ms, not by itself when negative. */
+void cluster_kill(struct machine *machine, bool with_power, int64_t restart_after_ms);
+/* SIGTERM; starts again a few seconds after it is through. */
+void cluster_stop(struct machine *machine);
+void cluster_pause(struct machine *machine, int64_t ms);
+bool cluster_all_serving(const struct cluster *cluster);
+
+#endif

@@ -1,0 +1,93 @@
+/* See workload_batch.h. */
+#include "tests/simulation/workload_batch.h"
+
+#include "broker/base/bytes.h"
+#include "broker/base/check.h"
+#include "broker/base/errors.h"
+#include "broker/protocol/record_batch.h"
+
+#define VALUE_BYTES 16
+
+static uint8_t *put_varint(uint8_t *to, int32_t value) {
+    uint32_t bits = (uint32_t)value << 1 ^ (value < 0 ? UINT32_MAX : 0);
+    while (bits >= 0x80) {
+        *to++ = (uint8_t)(bits | 0x80);
+        bits >>= 7;
+    }
+    *to++ = (uint8_t)bits;
+    return to;
+}
+
+int32_t workload_batch_encode(const struct workload_batch *batch, uint8_t ret_bytes[WORKLOAD_BATCH_MAX]) {
+    uint8_t *at = ret_bytes + BATCH_HEADER_SIZE;
+    for (int32_t i = 0; i < batch->count; i++) {
+        CHECK(at + 64 < ret_bytes + WORKLOAD_BATCH_MAX);
+        uint8_t *length = at++; /* one byte suffices */
+        *at++ = 0;              /* attributes */
+        at = put_varint(at, 0); /* timestamp delta */
+        at = put_varint(at, i);
+        at = put_varint(at, -1); /* no key */
+        at = put_varint(at, VALUE_BYTES);
+        store_i32(at, batch->first.producer);
+        store_i32(at + 4, batch->first.partition);
+        store_i64(at + 8, batch->first.number + i);
+        at += VALUE_BYTES;
+        at = put_varint(at, 0); /* no headers */
+        put_varint(length, (int32_t)(at - length - 1));
+    }
+    int32_t size = (int32_t)(at - ret_bytes);
+    store_i64(ret_bytes + BATCH_AT_BASE_OFFSET, 0);
+    store_i32(ret_bytes + BATCH_AT_LENGTH, size - BATCH_OVERHEAD);
+    store_i32(ret_bytes + BATCH_AT_LEADER_EPOCH, -1);
+    ret_bytes[BATCH_AT_MAGIC] = 2;
+    store_i16(ret_bytes + BATCH_AT_ATTRIBUTES, 0);
+    store_i32(ret_bytes + BATCH_AT_LAST_OFFSET_DELTA, batch->count - 1);
+    store_i64(ret_bytes + BATCH_AT_BASE_TIMESTAMP, batch->timestamp_ms);
+    store_i64(ret_bytes + BATCH_AT_MAX_TIMESTAMP, batch->timestamp_ms);
+    store_i64(ret_bytes + BATCH_AT_PRODUCER_ID, batch->producer_id);
+    store_i16(ret_bytes + BATCH_AT_PRODUCER_EPOCH, batch->producer_epoch);
+    store_i32(ret_bytes + BATCH_AT_BASE_SEQUENCE, batch->base_sequence);
+    store_i32(ret_bytes + BATCH_AT_RECORD_COUNT, batch->count);
+    record_batch_update_crc(ret_bytes, size);
+    return size;
+}
+
+static bool read_records(struct history *history, int32_t partition, struct slice bytes,
+                         const struct record_batch *batch, int64_t *position) {
+    struct slice records = {bytes.data + BATCH_HEADER_SIZE, bytes.size - BATCH_HEADER_SIZE};
+    struct record_iterator iterator;
+    record_iterator_begin_memory(&iterator, records, batch->record_count);
+    struct record_view view;
+    int status;
+    while ((status = record_iterator_next(&iterator, &view)) == 1) {
+        int64_t offset = batch->base_offset + view.offset_delta;
+        if (offset < *position) {
+            continue; /* the batch begins before what was asked for, which is Kafka's way */
+        }
+        if (view.value_size != VALUE_BYTES) {
+            return false;
+        }
+        struct history_value value = {load_i32(view.value), load_i32(view.value + 4), load_i64(view.value + 8)};
+        history_on_read(history, partition, *position, offset, value);
+        *position = offset + 1;
+    }
+    return status == 0;
+}
+
+bool workload_batch_read(struct history *history, int32_t partition, struct records records, int64_t *position) {
+    struct slice left = {records.data, MAX(records.size, 0)};
+    while (left.size > 0) {
+        struct record_batch batch;
+        int error = record_batch_decode(left.data, (size_t)left.size, &batch);
+        if (error != 0 || batch.size > left.size) {
+            return error != ERR_CORRUPT;
+        }
+        struct slice bytes = {left.data, batch.size};
+        if (!record_batch_crc_is_valid(bytes, &batch) || !read_records(history, partition, bytes, &batch, position)) {
+            return false;
+        }
+        left.data += batch.size;
+        left.size -= batch.size;
+    }
+    return true;
+}

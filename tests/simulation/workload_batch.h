@@ -1,0 +1,28 @@
+/* The record batches of the simulated clients: values say who wrote them, so that whoever reads can check. */
+#ifndef OTTLA_SIM_WORKLOAD_BATCH_H
+#define OTTLA_SIM_WORKLOAD_BATCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "broker/protocol/records.h"
+#include "tests/simulation/checkers/history.h"
+
+#define WORKLOAD_BATCH_MAX 1024
+
+struct workload_batch {
+    int64_t producer_id;
+    int16_t producer_epoch;
+    int32_t base_sequence;
+    int64_t timestamp_ms;
+    struct history_value first; /* the others count on */
+    int32_t count;
+};
+
+/* Returns the size. */
+int32_t workload_batch_encode(const struct workload_batch *batch, uint8_t ret_bytes[WORKLOAD_BATCH_MAX]);
+/* Tells the history of every record from *position on and moves it behind the last. False when they do not decode; a
+ * last batch cut short is left. */
+bool workload_batch_read(struct history *history, int32_t partition, struct records records, int64_t *position);
+
+#endif
