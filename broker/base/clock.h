@@ -55,7 +55,9 @@ static inline void timer_stop(struct clock *clock, struct timer *timer) {
 static inline void timer_start(struct clock *clock, struct timer *timer, int64_t after_ms, timer_callback *on_fire) {
     timer_stop(clock, timer);
     timer->on_fire = on_fire;
-    timer->deadline_ms = clock_now_ms(clock) + (after_ms > 0 ? after_ms : 0);
+    int64_t now_ms = clock_now_ms(clock);
+    /* "Never" is written as the largest number (log.flush.scheduler.interval.ms): it must not wrap to "at once". */
+    timer->deadline_ms = after_ms <= 0 ? now_ms : after_ms > INT64_MAX - now_ms ? INT64_MAX : now_ms + after_ms;
     clock->ops->start(clock, timer);
 }
 static inline void clock_post(struct clock *clock, task_callback *run, void *context) {
