@@ -1,0 +1,313 @@
+/* See faults.h. */
+#include "tests/simulation/faults.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "broker/base/check.h"
+#include "broker/base/errors.h"
+#include "broker/base/random.h"
+#include "tests/simulation/checkers/replicas.h"
+#include "tests/simulation/cluster.h"
+#include "tests/simulation/sim_disk.h"
+
+enum fault_kind {
+    FAULT_KILL,
+    FAULT_KILL_IN_WRITE,
+    FAULT_STOP,
+    FAULT_POWER,
+    FAULT_CUT,
+    FAULT_ISOLATE,
+    FAULT_SLOW,
+    FAULT_RESET,
+    FAULT_PAUSE,
+    FAULT_EXPIRE,
+    FAULT_COORD_CUT,
+    FAULT_COORD_RESET,
+    FAULT_COORD_LOSE,
+    FAULT_COORD_OUTAGE,
+    FAULT_CLIENT_CUT,
+    FAULT_WALL_CLOCK,
+    FAULT_DISK_ERROR,
+    FAULT_KIND_COUNT,
+};
+
+static const char *const kind_names[FAULT_KIND_COUNT] = {
+    "kill",       "kill-in-write", "stop",       "power",      "cut",        "isolate",
+    "slow",       "reset",         "pause",      "expire",     "coord-cut",  "coord-reset",
+    "coord-lose", "coord-outage",  "client-cut", "wall-clock", "disk-error",
+};
+
+struct faults {
+    struct cluster *cluster;
+    const struct replicas *replicas;
+    struct random random;
+    int32_t client_count;
+    bool is_enabled[FAULT_KIND_COUNT];
+    int64_t counts[FAULT_KIND_COUNT];
+    int64_t pause_ms; /* between two faults, on average */
+    struct sim_event *next;
+    bool is_stopped;
+};
+
+/* Ends a fault some time later. */
+struct repair {
+    struct faults *faults;
+    void (*run)(struct faults *faults, int32_t a, int32_t b);
+    int32_t a;
+    int32_t b;
+};
+
+static void on_fault(void *context);
+
+static int64_t draw(struct faults *faults, int64_t min, int64_t max) {
+    return min + (int64_t)random_below(&faults->random, (uint64_t)(max - min) + 1);
+}
+
+static void run_repair(void *context) {
+    struct repair *repair = context;
+    if (!repair->faults->is_stopped) { /* else all is repaired already */
+        repair->run(repair->faults, repair->a, repair->b);
+    }
+    free(repair);
+}
+
+static void repair_after(struct faults *faults, int64_t after_ms,
+                         void (*run)(struct faults *faults, int32_t a, int32_t b), int32_t a, int32_t b) {
+    struct repair *repair = xcalloc(1, sizeof *repair);
+    *repair = (struct repair){faults, run, a, b};
+    sim_at(faults->cluster->sim, after_ms, run_repair, repair);
+}
+
+static void join_link(struct faults *faults, int32_t a, int32_t b) {
+    sim_network_cut(faults->cluster->network, a, b, false);
+    sim_network_set_delay(faults->cluster->network, a, b, 1, 3);
+}
+
+static void join_all(struct faults *faults, int32_t a, int32_t b) {
+    (void)b;
+    for (int32_t other = 1; other < SIM_NODES_MAX; other++) {
+        join_link(faults, a, other);
+        join_link(faults, other, a);
+    }
+}
+
+static void coord_join(struct faults *faults, int32_t a, int32_t b) {
+    (void)b;
+    struct machine *machine = cluster_machine(faults->cluster, a);
+    if (machine->coord != NULL) {
+        sim_coord_cut(machine->coord, false);
+    }
+}
+
+static void coord_back(struct faults *faults, int32_t a, int32_t b) {
+    (void)a;
+    (void)b;
+    sim_coord_server_set_available(faults->cluster->coord, true);
+}
+
+static void disk_whole(struct faults *faults, int32_t a, int32_t b) {
+    (void)b;
+    sim_disk_fail(cluster_machine(faults->cluster, a)->disk, 0, 0, 0);
+}
+
+/* A machine is lossy until it has been seen in every in-sync set again, with everything. */
+static bool any_lossy(struct faults *faults) {
+    char why[256];
+    struct cluster *cluster = faults->cluster;
+    bool is_lossy = false;
+    for (int32_t i = 0; i < cluster->count; i++) {
+        is_lossy = is_lossy || cluster->machines[i].is_lossy;
+    }
+    if (is_lossy && cluster_all_serving(cluster) && replicas_have_converged(faults->replicas, why, sizeof why)) {
+        for (int32_t i = 0; i < cluster->count; i++) {
+            cluster->machines[i].is_lossy = false;
+        }
+        return false;
+    }
+    return is_lossy;
+}
+
+static void cut_links(struct faults *faults, int32_t a, int32_t b) {
+    struct sim_network *network = faults->cluster->network;
+    int64_t ms = draw(faults, 200, 15000);
+    bool both = random_below(&faults->random, 2) == 0;
+    sim_network_cut(network, a, b, true);
+    repair_after(faults, ms, join_link, a, b);
+    if (both) {
+        sim_network_cut(network, b, a, true);
+        repair_after(faults, ms, join_link, b, a);
+    }
+}
+
+static void isolate(struct faults *faults, int32_t a) {
+    for (int32_t other = 1; other < SIM_NODES_MAX; other++) {
+        sim_network_cut(faults->cluster->network, a, other, true);
+        sim_network_cut(faults->cluster->network, other, a, true);
+    }
+    repair_after(faults, draw(faults, 500, 15000), join_all, a, 0);
+}
+
+static void slow(struct faults *faults, int32_t a, int32_t b) {
+    int64_t max_ms = draw(faults, 10, 1500);
+    sim_network_set_delay(faults->cluster->network, a, b, 1, max_ms);
+    sim_network_set_delay(faults->cluster->network, b, a, 1, max_ms);
+    repair_after(faults, draw(faults, 1000, 15000), join_link, a, b);
+    repair_after(faults, draw(faults, 1000, 15000), join_link, b, a);
+}
+
+/* Power goes only where all others hold everything. False: not now. */
+static bool power(struct faults *faults, struct machine *machine) {
+    char why[256];
+    if (!cluster_all_serving(faults->cluster) || !replicas_have_converged(faults->replicas, why, sizeof why)) {
+        return false;
+    }
+    sim_network_heal(faults->cluster->network);
+    sim_coord_server_set_available(faults->cluster->coord, true);
+    for (int32_t i = 0; i < faults->cluster->count; i++) {
+        faults->cluster->machines[i].crash_in_effects = 0;
+        coord_join(faults, i + 1, 0);
+        disk_whole(faults, i + 1, 0);
+    }
+    /* Whoever is back within its old session would be in the in-sync sets with less than it had when they were told. */
+    cluster_kill(machine, true, CLUSTER_SESSION_TIMEOUT_MS + 2000 + draw(faults, 0, 8000));
+    return true;
+}
+
+static bool strike(struct faults *faults, enum fault_kind kind) {
+    struct cluster *cluster = faults->cluster;
+    int32_t a = (int32_t)draw(faults, 1, cluster->count);
+    int32_t b = 1 + (a + (int32_t)draw(faults, 0, MAX(cluster->count - 2, 0))) % cluster->count;
+    struct machine *machine = cluster_machine(cluster, a);
+    bool is_up = machine->state != MACHINE_DOWN;
+    int32_t client = CLUSTER_CLIENT_NODE + (int32_t)draw(faults, 0, faults->client_count - 1);
+    switch (kind) {
+    case FAULT_KILL: cluster_kill(machine, false, draw(faults, 100, 15000)); return is_up;
+    case FAULT_KILL_IN_WRITE: machine->crash_in_effects = draw(faults, 1, 60); return is_up;
+    case FAULT_STOP: cluster_stop(machine); return is_up;
+    case FAULT_POWER: return power(faults, machine);
+    case FAULT_CUT: cut_links(faults, a, b); return true;
+    case FAULT_ISOLATE: isolate(faults, a); return true;
+    case FAULT_SLOW: slow(faults, a, b); return true;
+    case FAULT_RESET: sim_network_reset(cluster->network, a, b); return true;
+    case FAULT_PAUSE: cluster_pause(machine, draw(faults, 100, 14000)); return is_up;
+    case FAULT_CLIENT_CUT: cut_links(faults, a, client); return true;
+    case FAULT_WALL_CLOCK:
+        machine->wall_offset_ms = draw(faults, -3600000, 3600000);
+        if (is_up) {
+            sim_clock_set_wall_offset(machine->clock, machine->wall_offset_ms);
+        }
+        return true;
+    case FAULT_COORD_OUTAGE:
+        sim_coord_server_set_available(cluster->coord, false);
+        repair_after(faults, draw(faults, 500, 20000), coord_back, 0, 0);
+        return true;
+    case FAULT_DISK_ERROR:
+        sim_disk_fail(machine->disk, 1 << draw(faults, 2, 5), draw(faults, 0, 50),
+                      random_below(&faults->random, 2) == 0 ? ERR_IO : ERR_NO_SPACE);
+        repair_after(faults, draw(faults, 100, 5000), disk_whole, a, 0);
+        return is_up;
+    case FAULT_EXPIRE:
+        if (is_up) {
+            sim_coord_server_expire(cluster->coord, machine->coord->ops->session_id(machine->coord));
+        }
+        return is_up;
+    case FAULT_COORD_CUT:
+        if (is_up) {
+            sim_coord_cut(machine->coord, true);
+            repair_after(faults, draw(faults, 200, 15000), coord_join, a, 0);
+        }
+        return is_up;
+    case FAULT_COORD_RESET:
+        if (is_up) {
+            sim_coord_reset(machine->coord);
+        }
+        return is_up;
+    case FAULT_COORD_LOSE:
+        if (is_up) {
+            sim_coord_lose_replies(machine->coord, (int32_t)draw(faults, 1, 3));
+        }
+        return is_up;
+    case FAULT_KIND_COUNT: break;
+    }
+    return false;
+}
+
+static void schedule(struct faults *faults) {
+    faults->next = sim_at(faults->cluster->sim, draw(faults, 1, 2 * faults->pause_ms), on_fault, faults);
+}
+
+static void on_fault(void *context) {
+    struct faults *faults = context;
+    faults->next = NULL;
+    if (!any_lossy(faults)) {
+        enum fault_kind kind = (enum fault_kind)draw(faults, 0, FAULT_KIND_COUNT - 1);
+        for (int32_t i = 0; !faults->is_enabled[kind] && i < FAULT_KIND_COUNT; i++) {
+            kind = (enum fault_kind)((kind + 1) % FAULT_KIND_COUNT);
+        }
+        if (faults->is_enabled[kind] && strike(faults, kind)) {
+            faults->counts[kind]++;
+        }
+    }
+    schedule(faults);
+}
+
+struct faults *faults_create(struct cluster *cluster, const struct replicas *replicas, int32_t client_count,
+                             uint64_t seed) {
+    struct faults *faults = xcalloc(1, sizeof *faults);
+    faults->cluster = cluster;
+    faults->replicas = replicas;
+    faults->client_count = client_count;
+    random_seed(&faults->random, seed);
+    for (int32_t i = 0; i < FAULT_KIND_COUNT; i++) {
+        faults->is_enabled[i] = random_below(&faults->random, 3) == 0;
+    }
+    faults->is_enabled[draw(faults, 0, FAULT_KIND_COUNT - 1)] = true;
+    const char *only = getenv("OTTLA_SIM_FAULTS"); /* a mask, for looking at one kind */
+    for (int32_t i = 0; only != NULL && i < FAULT_KIND_COUNT; i++) {
+        faults->is_enabled[i] = (strtoul(only, NULL, 0) >> i & 1) != 0;
+    }
+    faults->pause_ms = (int64_t)500 << random_below(&faults->random, 5);
+    return faults;
+}
+
+void faults_destroy(struct faults *faults) {
+    free(faults);
+}
+
+void faults_start(struct faults *faults) {
+    schedule(faults);
+}
+
+void faults_stop(struct faults *faults) {
+    faults->is_stopped = true;
+    if (faults->next != NULL) {
+        sim_cancel(faults->cluster->sim, faults->next);
+        faults->next = NULL;
+    }
+    sim_network_heal(faults->cluster->network);
+    sim_coord_server_set_available(faults->cluster->coord, true);
+    for (int32_t i = 0; i < faults->cluster->count; i++) {
+        faults->cluster->machines[i].crash_in_effects = 0;
+        coord_join(faults, i + 1, 0);
+        disk_whole(faults, i + 1, 0);
+    }
+}
+
+void faults_print(const struct faults *faults, FILE *to) {
+    fprintf(to, "faults, one in %" PRId64 " ms:", faults->pause_ms);
+    for (int32_t i = 0; i < FAULT_KIND_COUNT; i++) {
+        if (faults->is_enabled[i]) {
+            fprintf(to, " %s %" PRId64, kind_names[i], faults->counts[i]);
+        }
+    }
+    fprintf(to, "\n");
+}
+
+int64_t faults_count(const struct faults *faults) {
+    int64_t count = 0;
+    for (int32_t i = 0; i < FAULT_KIND_COUNT; i++) {
+        count += faults->counts[i];
+    }
+    return count;
+}
