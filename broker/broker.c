@@ -18,12 +18,24 @@ static void on_topic_settings(void *context, const char *topic) {
     if (broker->replicas != NULL) {
         replica_manager_topic_config_changed(broker->replicas, topic);
     }
+    if (topic != NULL && broker->phase == BROKER_SERVING) {
+        struct log_config config;
+        dynamic_config_log_config(broker->dynamic, topic, &config);
+        if (config.unclean_leader_election) {
+            controller_runtime_unclean_enabled(broker->controller, topic, false);
+        }
+    }
 }
 
 static void on_broker_settings(void *context) {
     struct broker *broker = context;
     if (broker->dispatcher != NULL) {
         broker->context.fetch_max_bytes = broker->config->fetch_max_bytes;
+    }
+    bool is_unclean = broker->config->unclean_leader_election_enable;
+    if (is_unclean != broker->is_unclean_default && broker->phase == BROKER_SERVING) {
+        broker->is_unclean_default = is_unclean;
+        controller_runtime_unclean_enabled(broker->controller, NULL, is_unclean);
     }
     if (broker->seams.on_settings != NULL) {
         broker->seams.on_settings(broker->seams.context);
@@ -36,6 +48,7 @@ struct broker *broker_create(struct config *config, const struct broker_seams *s
     broker->seams = *seams;
     broker->id = config->broker_id;
     broker->epoch = -1;
+    arena_init(&broker->features_arena, SIZE_MAX);
     const struct dynamic_config_callbacks callbacks = {
         .on_topic = on_topic_settings,
         .on_broker = on_broker_settings,
@@ -132,6 +145,7 @@ void broker_wire(struct broker *broker) {
     };
     broker->controller = controller_runtime_create(&controller, seams->clock, seams->coord, seams->transport);
     broker->topics = topic_admin_create(config, seams->clock, seams->coord, broker->image, seams->seed);
+    broker->is_unclean_default = config->unclean_leader_election_enable;
     fill_context(broker);
     broker->dispatcher = dispatcher_create(&broker->context);
     replica_manager_on_image_changed(broker->replicas, topic_admin_on_image_changed, broker->topics);
@@ -156,6 +170,7 @@ void broker_destroy(struct broker *broker) {
     if (broker->logs != NULL) {
         log_manager_destroy(broker->logs);
     }
+    arena_deinit(&broker->features_arena);
     free(broker->cluster_id);
     free(broker);
 }

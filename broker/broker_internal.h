@@ -2,6 +2,7 @@
 #ifndef OTTLA_BROKER_INTERNAL_H
 #define OTTLA_BROKER_INTERNAL_H
 
+#include "broker/base/arena.h"
 #include "broker/broker.h"
 #include "broker/dynamic_config.h"
 #include "broker/log/log_manager.h"
@@ -31,12 +32,14 @@ struct broker {
     struct topic_admin *topics;
     struct dispatcher *dispatcher;
     struct request_context context;
+    struct arena features_arena; /* of context.features */
     struct registration *registration;
-    int64_t epoch;          /* czxid of our registration, -1 before */
-    bool is_registering;    /* an answer is on its way */
-    bool is_fenced;         /* no session for longer than its timeout */
-    struct timer timer;     /* start: connection time-out; stop: retries and the final bound */
-    int32_t shutdown_tries; /* controlled shutdowns asked for */
+    int64_t epoch;           /* czxid of our registration, -1 before */
+    bool is_registering;     /* an answer is on its way */
+    bool is_unclean_default; /* unclean.leader.election.enable as the controller last heard */
+    bool is_fenced;          /* no session for longer than its timeout */
+    struct timer timer;      /* start: connection time-out; stop: retries and the final bound */
+    int32_t shutdown_tries;  /* controlled shutdowns asked for */
     int64_t stop_deadline_ms;
     bool is_controller_stopping;
     void (*on_stopped)(void *context);
@@ -47,6 +50,8 @@ struct broker {
 void broker_fail(struct broker *broker, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* broker.c: makes the modules that need loaded logs; registers handlers' context. */
 void broker_wire(struct broker *broker);
+/* broker_features.c: reads /feature and keeps on watching it. */
+void broker_read_features(struct broker *broker);
 /* broker_start.c: registers, in the current session. */
 void broker_register(struct broker *broker);
 

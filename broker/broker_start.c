@@ -237,6 +237,7 @@ static void serve(struct broker *broker) {
     log_manager_start(broker->logs);
     controller_runtime_start(broker->controller, broker->epoch);
     dynamic_config_follow(broker->dynamic);
+    broker_read_features(broker);
     broker->seams.on_serving(broker->seams.context);
 }
 
@@ -261,6 +262,7 @@ static void on_registered(void *context, int error, int64_t epoch, const char *m
     } else {
         controller_runtime_on_session_created(broker->controller, epoch);
         dynamic_config_follow(broker->dynamic);
+        broker_read_features(broker);
     }
 }
 
