@@ -111,24 +111,41 @@ struct task *elect_task(struct controller *controller) {
 
 /* ---- /controller was created, changed or deleted ---- */
 
+/* The node is ours although we resigned: the session outlived the time in which we fenced ourselves. Nobody else can be
+ * elected while it stands. It goes only if no election came in between, which the epoch's version tells. */
+static void ask_give_back(struct controller *controller, int32_t epoch_version) {
+    struct controller_op ops[] = {
+        {.type = CONTROLLER_OP_CHECK, .path = ZNODE_CONTROLLER_EPOCH, .data = SLICE_NULL, .version = epoch_version},
+        {.type = CONTROLLER_OP_DELETE, .path = ZNODE_CONTROLLER, .data = SLICE_NULL, .version = -1},
+    };
+    ask_multi(controller, ops, 2);
+}
+
 static enum task_verdict controller_node_run(struct controller *controller, struct task *task) {
+    const struct controller_reply *reply = controller->replies;
     if (!controller->is_registered) {
         return TASK_DONE;
     }
     switch (task->phase++) {
-    case 0: ask_get(controller, ZNODE_CONTROLLER, true); return TASK_AGAIN;
+    case 0:
+        ask_get(controller, ZNODE_CONTROLLER_EPOCH, false);
+        ask_get(controller, ZNODE_CONTROLLER, true);
+        return TASK_AGAIN;
     case 1: {
-        const struct controller_reply *reply = controller->replies;
-        controller->active_id = reply->error == 0 ? id_in_node(reply) : -1;
+        controller->active_id = id_in_node(&reply[1]);
         bool is_mine = controller->active_id == controller->config.broker_id;
         if (controller->is_active && !is_mine) {
             controller_resign(controller);
         }
-        if (reply->error == ERR_NOT_FOUND) {
+        if (reply[1].error == ERR_NOT_FOUND) {
             task_call(controller, elect_task(controller));
+        } else if (is_mine && !controller->is_active && reply[0].error == 0) {
+            ask_give_back(controller, reply[0].version);
+            return TASK_AGAIN;
         }
         return TASK_DONE;
     }
+    case 2: task_call(controller, elect_task(controller)); return TASK_DONE;
     default: return TASK_DONE;
     }
 }

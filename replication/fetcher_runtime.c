@@ -468,12 +468,21 @@ static void take_divergence(struct partition_runtime *partition, const struct fe
     struct log_epoch_end own = log_epoch_end_offset(partition->log, end->epoch);
     int64_t log_end = log_end_offset(partition->log);
     int64_t offset = fetcher_truncation(end->epoch, end->end_offset, own.epoch, own.end_offset, log_end);
+    int32_t latest_epoch = log_latest_epoch(partition->log);
     if (offset >= log_end) {
+        /* No record is foreign, but an epoch may be: we led, noted where our epoch begins and appended nothing
+         * (KAFKA-10706). Without it we ask again with the epoch before. */
+        if (partition_runtime_truncate(partition, log_end) && log_latest_epoch(partition->log) != latest_epoch) {
+            resume(partition);
+            return;
+        }
         /* Nothing would change by it, so that asking again at once would turn in a circle. */
         trace_warn(AREA, "%s-%d: leader %d says that epoch %d ends at %lld; our log [%lld, %lld) is no longer",
                    partition->topic, partition->index, partition->core.leader, end->epoch, (long long)end->end_offset,
                    (long long)log_start_offset(partition->log), (long long)log_end);
-        fetcher_delay(&partition->fetch, clock_now_ms(partition->manager->clock));
+        if (!partition->is_offline) {
+            fetcher_delay(&partition->fetch, clock_now_ms(partition->manager->clock));
+        }
         return;
     }
     if (partition_runtime_truncate(partition, offset)) {
