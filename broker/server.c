@@ -19,6 +19,10 @@
 /* As Kafka names it: people and their log watchers look for these lines. */
 #define AREA "kafka.server.KafkaServer"
 
+/* How often, and for how long at most, the end of the last requests to peers is waited for. */
+#define IDLE_CHECK_MS 5
+#define IDLE_MS_MAX 2000
+
 struct server {
     struct config *config;
     struct loop *loop;
@@ -29,6 +33,8 @@ struct server {
     bool is_serving;
     bool is_stopping;
     int exit_status;
+    struct timer idle_timer; /* while ending: until nothing is under way */
+    int64_t idle_deadline_ms;
 };
 
 static void on_frame(void *context, struct exchange *exchange, uint8_t *frame, size_t size) {
@@ -154,18 +160,39 @@ static int open_all(struct server *server) {
     return 0;
 }
 
-/* Requests still under way are ended before the memory they point to goes: peers first, then connections. The process
- * ends right after, so what the loop would still have to deliver is not waited for. */
+static void on_idle_check(struct timer *timer) {
+    struct server *server = CONTAINER_OF(timer, struct server, idle_timer);
+    if (peers_is_idle(server->peers) || clock_now_ms(loop_clock(server->loop)) >= server->idle_deadline_ms) {
+        loop_stop(server->loop);
+    } else {
+        timer_start(loop_clock(server->loop), timer, IDLE_CHECK_MS, on_idle_check);
+    }
+}
+
+/* Everything that points into the broker is ended before its memory goes: connections, then the session, whose end
+ * tells the others, then requests to peers, whose last answers the loop still has to deliver. */
 static void close_all(struct server *server) {
     if (server->network != NULL) {
+        network_stop_accepting(server->network);
         network_close_connections(server->network);
+    }
+    if (server->peers != NULL) {
+        peers_close(server->peers);
     }
     if (server->coord != NULL) {
         coord_zookeeper_destroy(server->coord);
     }
-    if (server->broker != NULL) {
+    if (server->exit_status == 0) {
         trace_info(AREA, "[KafkaServer id=%d] shut down completed", broker_id(server->broker));
-    }
+        struct clock *clock = loop_clock(server->loop);
+        server->idle_deadline_ms = clock_now_ms(clock) + IDLE_MS_MAX;
+        timer_start(clock, &server->idle_timer, 0, on_idle_check);
+        loop_run(server->loop);
+        broker_destroy(server->broker);
+        network_destroy(server->network);
+        peers_destroy(server->peers);
+        loop_destroy(server->loop);
+    } /* after a failure the process ends at once and the system takes it all back */
 }
 
 int broker_run(struct config *config) {

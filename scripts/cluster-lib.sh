@@ -64,7 +64,8 @@ broker_start() {
     ! port_open "$port" || { echo "port $port is taken; set BASE_PORT so that the ports after it are free" >&2; return 1; }
     printf '%s\n' "broker.id=$id" "listeners=PLAINTEXT://127.0.0.1:$port" "zookeeper.connect=127.0.0.1:$ZK_PORT" \
         "log.dirs=$CLUSTER/data-$id" zookeeper.session.timeout.ms=${SESSION_TIMEOUT_MS:-6000} \
-        offsets.topic.replication.factor=3 group.initial.rebalance.delay.ms=0 "$@" >"$CLUSTER/server-$id.properties"
+        offsets.topic.replication.factor=3 group.initial.rebalance.delay.ms=0 \
+        controlled.shutdown.retry.backoff.ms=300 "$@" >"$CLUSTER/server-$id.properties"
     spawn "broker-$id" ${BROKER_WRAPPER:-} "$BIN/kafka-server-start" "$CLUSTER/server-$id.properties"
     await 30 "broker $id on port $port (see $CLUSTER/broker-$id.log)" broker_up "$id" "$port"
 }
