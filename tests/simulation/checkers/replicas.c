@@ -10,6 +10,7 @@
 #include "broker/broker_internal.h"
 #include "broker/protocol/record_batch.h"
 #include "coordinator-client/znode_codec.h"
+#include "replication/replica_manager_internal.h"
 #include "tests/simulation/checkers/history.h"
 #include "tests/simulation/cluster.h"
 #include "tests/simulation/workload.h"
@@ -250,6 +251,29 @@ int64_t replicas_committed_end(const struct replicas *replicas, int32_t partitio
     return replicas->committed[partition].end;
 }
 
+int32_t replicas_newest_leader(const struct replicas *replicas, int32_t partition) {
+    const struct committed *committed = &replicas->committed[partition];
+    for (int32_t epoch = EPOCHS_MAX - 1; epoch >= 0; epoch--) {
+        if (committed->leader_of_epoch[epoch] != 0) {
+            return committed->leader_of_epoch[epoch];
+        }
+    }
+    return -1;
+}
+
+/* What the leader knows of the others, for whoever looks into a failure. */
+static void describe(const struct partition_runtime *leader, char *ret_text, size_t size) {
+    size_t used = 0;
+    ret_text[0] = '\0';
+    for (int32_t i = 0; leader != NULL && i < leader->core.remote_count && used < size; i++) {
+        const struct replica_state *remote = &leader->core.remotes[i];
+        const struct partition_peer *peer = replica_manager_peer(leader->manager, remote->broker_id);
+        used += (size_t)snprintf(
+            ret_text + used, size - used, "; knows %d at %" PRId64 ", replica epoch %" PRId64 ", peer epoch %" PRId64,
+            remote->broker_id, remote->log_end_offset, remote->replica_epoch, peer == NULL ? -2 : peer->replica_epoch);
+    }
+}
+
 bool replicas_have_converged(const struct replicas *replicas, char *ret_why, int why_size) {
     struct cluster *cluster = replicas->cluster;
     for (int32_t p = 0; p < replicas->partition_count; p++) {
@@ -259,8 +283,10 @@ bool replicas_have_converged(const struct replicas *replicas, char *ret_why, int
             return false;
         }
         if (state.leader < 0 || state.isr_count < MIN(cluster->count, WORKLOAD_REPLICATION)) {
-            snprintf(ret_why, (size_t)why_size, "partition %d: leader %d epoch %d, %d in sync", p, state.leader,
-                     state.leader_epoch, state.isr_count);
+            char known[256];
+            describe(replica(cluster_machine(cluster, state.leader), p), known, sizeof known);
+            snprintf(ret_why, (size_t)why_size, "partition %d: leader %d epoch %d, %d in sync%s", p, state.leader,
+                     state.leader_epoch, state.isr_count, known);
             return false;
         }
         struct partition_runtime *leader = replica(cluster_machine(cluster, state.leader), p);

@@ -24,6 +24,8 @@ void replicas_check(struct replicas *replicas);
 void replicas_on_death(struct replicas *replicas, struct machine *machine);
 void replicas_on_acked(struct replicas *replicas, int32_t partition, int64_t offset);
 int64_t replicas_committed_end(const struct replicas *replicas, int32_t partition);
+/* The broker seen leading under the highest epoch so far, -1 none. */
+int32_t replicas_newest_leader(const struct replicas *replicas, int32_t partition);
 /* Everything in sync, led, equal and exposed to the end. When not, *ret_why says what is missing. */
 bool replicas_have_converged(const struct replicas *replicas, char *ret_why, int why_size);
 
