@@ -181,6 +181,7 @@ void cluster_start(struct machine *machine) {
     machine->state = MACHINE_STARTING;
     machine->incarnation++;
     machine->crash_in_effects = 0;
+    machine->is_stopped = false;
     machine->clock = sim_clock_create(cluster->sim, machine->wall_offset_ms);
     sim_disk_set_clock(machine->disk, machine->clock);
     sim_disk_on_effect(machine->disk, on_effect, machine);
@@ -230,6 +231,7 @@ static void run_stop(void *context) {
     struct machine *machine = context;
     if (machine->state == MACHINE_SERVING) {
         machine->state = MACHINE_STOPPING;
+        machine->is_stopped = true;
         broker_stop(machine->broker, stop_done, machine);
     }
 }
