@@ -422,6 +422,9 @@ struct registration *registration_create(struct clock *clock, struct coord *coor
 }
 
 void registration_destroy(struct registration *registration) {
+    if (registration == NULL) {
+        return;
+    }
     timer_stop(registration->clock, &registration->owner_timer);
     arena_deinit(&registration->arena);
     free(registration->conflict);
