@@ -115,6 +115,7 @@ void dynamic_config_take_entries(const struct znode_config *from, struct propert
 
 /* Takes ownership of the values. */
 static void apply_topic(struct dynamic_config *dynamic, const char *name, struct properties *values) {
+    bool is_changed = values->count > 0 || find_topic(dynamic, name) != NULL;
     dynamic_config_forget_topic(dynamic, name);
     if (values->count > 0) {
         size_t size = strlen(name) + 1;
@@ -125,7 +126,7 @@ static void apply_topic(struct dynamic_config *dynamic, const char *name, struct
     } else {
         properties_deinit(values);
     }
-    if (dynamic->is_following && dynamic->callbacks.on_topic != NULL) {
+    if (is_changed && dynamic->is_following && dynamic->callbacks.on_topic != NULL) {
         dynamic->callbacks.on_topic(dynamic->callbacks.context, name);
     }
 }
@@ -366,6 +367,13 @@ void dynamic_config_load(struct dynamic_config *dynamic, dynamic_config_loaded *
     }
     dynamic->is_listing = true;
     list_topics(dynamic);
+    start_reads(dynamic);
+}
+
+void dynamic_config_reread_topic(struct dynamic_config *dynamic, struct str topic) {
+    char *entity = xasprintf("topics/%.*s", STR_ARGS(topic));
+    add_read(dynamic, entity, false);
+    free(entity);
     start_reads(dynamic);
 }
 

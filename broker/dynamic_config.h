@@ -40,6 +40,8 @@ void dynamic_config_follow(struct dynamic_config *dynamic);
 const struct properties *dynamic_config_topic(const struct dynamic_config *dynamic, const char *topic);
 /* What is in force for a topic's log; of type log_manager_config.topic_config, context is the dynamic_config. */
 void dynamic_config_log_config(void *context, const char *topic, struct log_config *ret_config);
+/* A topic is new to us: its values, written before it was made known, are read; on_topic tells when they are here. */
+void dynamic_config_reread_topic(struct dynamic_config *dynamic, struct str topic);
 /* A topic is gone: its values are forgotten. */
 void dynamic_config_forget_topic(struct dynamic_config *dynamic, const char *topic);
 
