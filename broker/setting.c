@@ -268,7 +268,9 @@ static int check_limit(const struct setting *setting, const struct setting_value
             char *reason = xasprintf("%s must be the literal '*' or a list of replicas in the following format: "
                                      "[partitionId]:[brokerId],[partitionId]:[brokerId],...",
                                      setting->key);
-            int error = refuse(setting, value->text, ret_message, reason);
+            char *shown = xasprintf("[%s]", value->text); /* a list, as Kafka shows one */
+            int error = refuse(setting, shown, ret_message, reason);
+            free(shown);
             free(reason);
             return error;
         }

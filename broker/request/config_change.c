@@ -186,6 +186,12 @@ static bool is_thread_count(enum config_key key) {
     }
 }
 
+/* Kafka wraps one exception in another and sends both; programs look for its words. */
+#define THREAD_COUNT_REFUSED                                                                                           \
+    "Invalid value org.apache.kafka.common.config.ConfigException: Dynamic thread count update validation failed for " \
+    "%s=%d, "
+#define THREAD_COUNT_END " for configuration Invalid dynamic configuration"
+
 /* Kafka lets thread counts change only within half and double; scripts that grow them in steps rely on the refusal. */
 static struct config_verdict check_thread_counts(const struct config *config, const struct properties *values,
                                                  struct arena *arena) {
@@ -202,19 +208,17 @@ static struct config_verdict check_thread_counts(const struct config *config, co
         }
         if (wanted <= 0) {
             return REFUSE(arena, KAFKA_INVALID_REQUEST,
-                          "Dynamic thread count update validation failed for %s=%d, value should be at least 1", name,
-                          wanted);
+                          THREAD_COUNT_REFUSED "value should be at least 1" THREAD_COUNT_END, name, wanted);
         }
         if (wanted < now / 2) {
             return REFUSE(arena, KAFKA_INVALID_REQUEST,
-                          "Dynamic thread count update validation failed for %s=%d, value should be at least half the "
-                          "current value %d",
+                          THREAD_COUNT_REFUSED "value should be at least half the current value %d" THREAD_COUNT_END,
                           name, wanted, now);
         }
         if (wanted > (int64_t)now * 2) {
             return REFUSE(arena, KAFKA_INVALID_REQUEST,
-                          "Dynamic thread count update validation failed for %s=%d, value should not be greater than "
-                          "double the current value %d",
+                          THREAD_COUNT_REFUSED
+                          "value should not be greater than double the current value %d" THREAD_COUNT_END,
                           name, wanted, now);
         }
     }

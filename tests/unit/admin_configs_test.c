@@ -328,11 +328,13 @@ START_TEST(broker_changes_are_refused_with_the_words_of_kafka) {
     assert_broker_refused(config, "1", "log.cleaner.threads", "x",
                           "Invalid value x for configuration log.cleaner.threads: Not a number of type INT");
     assert_broker_refused(config, "1", "num.io.threads", "17",
+                          "Invalid value org.apache.kafka.common.config.ConfigException: "
                           "Dynamic thread count update validation failed for num.io.threads=17, value should not be "
-                          "greater than double the current value 8");
+                          "greater than double the current value 8 for configuration Invalid dynamic configuration");
     assert_broker_refused(config, "1", "num.io.threads", "3",
+                          "Invalid value org.apache.kafka.common.config.ConfigException: "
                           "Dynamic thread count update validation failed for num.io.threads=3, value should be at "
-                          "least half the current value 8");
+                          "least half the current value 8 for configuration Invalid dynamic configuration");
     assert_broker_refused(config, "", "principal.builder.class", "X",
                           "Cannot update these configs at default cluster level, broker id must be specified: "
                           "Set(principal.builder.class)");
