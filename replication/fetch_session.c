@@ -159,6 +159,7 @@ static struct fetch_entry *entry_find(const struct fetch_session *session, const
 static void on_partition_change(struct partition_watcher *watcher) {
     struct fetch_entry *entry = CONTAINER_OF(watcher, struct fetch_entry, watcher);
     struct fetch_session *session = entry->session;
+    entry->is_changed = true;
     if (!entry->is_dirty) {
         entry_list(entry);
     }
@@ -256,8 +257,9 @@ bool fetch_entry_settle(struct fetch_entry *entry, const struct fetch_outcome *o
         return false;
     }
     entry_unlist(entry);
-    /* Without a watcher nobody would report a change: look again at the next fetch. */
-    if (has_more || keep_dirty || !partition_watcher_is_set(&entry->watcher)) {
+    /* Without a watcher nobody would report a change: look again at the next fetch. The same when something changed
+     * after the partition was read, as by this very fetch: a follower's offset may have moved the high watermark. */
+    if (has_more || keep_dirty || entry->is_changed || !partition_watcher_is_set(&entry->watcher)) {
         entry_list(entry);
     }
     return is_news;

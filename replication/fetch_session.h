@@ -53,6 +53,7 @@ struct fetch_entry {
     int64_t sent_log_start_offset;
     bool is_new; /* never answered: belongs into the answer of a fetch that is not incremental in any case */
     bool is_dirty;
+    bool is_changed; /* since it was last read; then what was read is not the last word */
     struct fetch_entry *prev;
     struct fetch_entry *next;
     struct fetch_session *session;
@@ -132,6 +133,10 @@ struct fetch_outcome {
     bool has_preferred_replica;
     bool is_diverging;
 };
+/* Before reading an entry's partition: a change from here on keeps the entry dirty beyond the answer. */
+static inline void fetch_entry_begin_read(struct fetch_entry *entry) {
+    entry->is_changed = false;
+}
 /* Whether this belongs into the answer: always in a fetch that is not incremental; else records, an error, a diverging
  * epoch, a preferred replica, or another high watermark or start offset than last answered. */
 bool fetch_entry_is_news(const struct fetch_entry *entry, const struct fetch_outcome *outcome);

@@ -89,6 +89,7 @@ static void read_part(struct fetch *fetch, struct fetch_part *part, int32_t budg
         .preferred_read_replica = -1,
     };
     part->is_unknown = false;
+    fetch_entry_begin_read(entry);
     part->read.error_code = find_partition(fetch, part, &partition);
     if (part->read.error_code == KAFKA_NONE) {
         if (!partition_watcher_is_set(&entry->watcher)) {

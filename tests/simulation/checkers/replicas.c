@@ -66,14 +66,14 @@ void replicas_destroy(struct replicas *replicas) {
 }
 
 static struct partition_runtime *replica(const struct machine *machine, int32_t partition) {
-    struct partition_runtime *found = NULL;
-    if (machine == NULL || (machine->state != MACHINE_SERVING && machine->state != MACHINE_STOPPING)) {
+    CHECK(machine != NULL);
+    if (machine->state != MACHINE_SERVING && machine->state != MACHINE_STOPPING) {
         return NULL;
     }
-    if (replica_manager_partition(machine->broker->replicas, STR_LITERAL(WORKLOAD_TOPIC), partition, &found) != 0) {
-        return NULL;
-    }
-    return partition_runtime_log(found) == NULL || log_is_fenced(partition_runtime_log(found)) ? NULL : found;
+    /* The plain lookup: the public one may step the partition, and whoever looks must not. */
+    struct partition_runtime *found =
+        replica_manager_find(machine->broker->replicas, STR_LITERAL(WORKLOAD_TOPIC), partition);
+    return found == NULL || found->log == NULL || log_is_fenced(found->log) ? NULL : found;
 }
 
 /* Reads the batch at `offset`; false when it cannot be read. */
@@ -285,7 +285,7 @@ bool replicas_have_converged(const struct replicas *replicas, char *ret_why, int
         }
         if (state.leader < 0 || state.isr_count < MIN(cluster->count, WORKLOAD_REPLICATION)) {
             char known[256];
-            describe(replica(cluster_machine(cluster, state.leader), p), known, sizeof known);
+            describe(state.leader < 0 ? NULL : replica(cluster_machine(cluster, state.leader), p), known, sizeof known);
             snprintf(ret_why, (size_t)why_size, "partition %d: leader %d epoch %d, %d in sync%s", p, state.leader,
                      state.leader_epoch, state.isr_count, known);
             return false;
