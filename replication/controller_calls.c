@@ -159,7 +159,16 @@ static void begin_alter(struct controller *controller, struct alter_task *self) 
     }
 }
 
-static void end_alter(struct controller *controller, struct alter_task *self) {
+static bool is_same_state(const struct znode_partition_state *a, const struct znode_partition_state *b) {
+    return a->leader == b->leader && a->leader_epoch == b->leader_epoch && a->controller_epoch == b->controller_epoch &&
+           a->leader_recovery_state == b->leader_recovery_state &&
+           ids_equal(a->isr, a->isr_count, b->isr, b->isr_count);
+}
+
+/* Settles what was written. What met another version is asked for again: our own write may have been applied before its
+ * answer was lost (C5), and what else holds there is better known than not. Their count is left in write_count. */
+static void settle_writes(struct controller *controller, struct alter_task *self) {
+    int32_t unclear_count = 0;
     for (int32_t i = 0; i < self->write_count; i++) {
         struct alteration *write = &self->writes[i];
         int error = reply_op_error(&controller->replies[i], 1);
@@ -167,11 +176,35 @@ static void end_alter(struct controller *controller, struct alter_task *self) {
             partition_set_state(write->partition, &write->state, controller->epoch,
                                 controller->replies[i].op_versions[1]);
             answer_current(controller, write->partition, write->answer);
+        } else if (error == ERR_BAD_VERSION) {
+            char path[ZNODE_PATH_SIZE];
+            ask_get(controller,
+                    znode_partition_state_path(path, write->partition->topic->name, write->partition->index), false);
+            self->writes[unclear_count++] = *write;
         } else {
-            write->answer->error_code =
-                error == ERR_BAD_VERSION ? KAFKA_INVALID_UPDATE_VERSION : KAFKA_UNKNOWN_SERVER_ERROR;
+            write->answer->error_code = KAFKA_UNKNOWN_SERVER_ERROR;
         }
     }
+    self->write_count = unclear_count;
+}
+
+static void settle_unclear(struct controller *controller, struct alter_task *self) {
+    for (int32_t i = 0; i < self->write_count; i++) {
+        struct alteration *write = &self->writes[i];
+        const struct controller_reply *reply = &controller->replies[i];
+        struct znode_partition_state found;
+        write->answer->error_code = KAFKA_INVALID_UPDATE_VERSION;
+        if (reply->error != 0 || znode_decode_partition_state(&controller->arena, reply->data, &found) != 0) {
+            continue;
+        }
+        partition_set_state(write->partition, &found, found.controller_epoch, reply->version);
+        if (is_same_state(&found, &write->state)) {
+            answer_current(controller, write->partition, write->answer);
+        }
+    }
+}
+
+static void end_alter(struct controller *controller, struct alter_task *self) {
     if (self->asked.count > 0) {
         send_metadata_to_all(controller, &self->asked);
     }
@@ -192,7 +225,17 @@ static int16_t check_caller(struct controller *controller, int32_t broker_id, in
 static enum task_verdict alter_partition_run(struct controller *controller, struct task *task) {
     struct alter_task *self = CONTAINER_OF(task, struct alter_task, task);
     const struct controller_event *event = &controller->current->event;
-    if (task->phase++ > 0) {
+    switch (task->phase++) {
+    case 0: break;
+    case 1:
+        settle_writes(controller, self);
+        if (self->write_count > 0) {
+            return TASK_AGAIN;
+        }
+        end_alter(controller, self);
+        return TASK_DONE;
+    default:
+        settle_unclear(controller, self);
         end_alter(controller, self);
         return TASK_DONE;
     }
