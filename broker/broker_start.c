@@ -296,6 +296,7 @@ void broker_register(struct broker *broker) {
 static void on_session(void *context, enum coord_session_state state) {
     struct broker *broker = context;
     bool is_serving = broker->phase == BROKER_SERVING;
+    bool may_control = is_serving || broker->phase == BROKER_STOPPING; /* the controller resigns last */
     switch (state) {
     case COORD_CONNECTED:
         if (broker->is_fenced && is_serving && !broker->is_registering) {
@@ -307,7 +308,7 @@ static void on_session(void *context, enum coord_session_state state) {
         break;
     case COORD_FENCED:
         broker->is_fenced = true;
-        if (is_serving) {
+        if (may_control) {
             trace_warn(BROKER_AREA, "broker %d: no ZooKeeper session for longer than its timeout -> fenced",
                        broker->id);
             controller_runtime_on_session_expired(broker->controller);
@@ -316,7 +317,7 @@ static void on_session(void *context, enum coord_session_state state) {
     case COORD_EXPIRED:
         trace_warn(BROKER_AREA, "broker %d: the ZooKeeper session has expired -> registering again", broker->id);
         /* Stop acting as controller before a new session may exist (rule 37). */
-        if (is_serving) {
+        if (may_control) {
             controller_runtime_on_session_expired(broker->controller);
         }
         broker->seams.coord->ops->reopen(broker->seams.coord);

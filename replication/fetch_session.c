@@ -222,6 +222,18 @@ void fetch_session_check(struct fetch_session *session) {
     }
 }
 
+void fetch_session_set_replica_epoch(struct fetch_session *session, int64_t replica_epoch) {
+    if (session->replica_epoch == replica_epoch) {
+        return;
+    }
+    session->replica_epoch = replica_epoch;
+    for (struct fetch_entry *entry = session->entries; entry != NULL; entry = entry->hh.next) {
+        if (!entry->is_dirty) {
+            entry_list(entry);
+        }
+    }
+}
+
 struct fetch_entry *fetch_session_first(const struct fetch_session *session) {
     return session->dirty;
 }

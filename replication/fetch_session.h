@@ -71,7 +71,8 @@ struct fetch_session {
     bool is_incremental; /* this fetch: only news are answered */
     bool is_busy;        /* between begin and finish */
     bool is_closed;
-    bool wants_cache; /* to be kept at finish, when there is room */
+    int64_t replica_epoch; /* the follower's, of its last fetch; -1 unknown */
+    bool wants_cache;      /* to be kept at finish, when there is room */
     int64_t created_ms;
     int64_t used_ms;
     struct fetch_entry *entries; /* uthash */
@@ -120,6 +121,10 @@ void fetch_session_forget(struct fetch_session *session, struct str topic, struc
 void fetch_session_check(struct fetch_session *session);
 /* The name of the id became known, or is another now (copied). */
 void fetch_entry_set_topic(struct fetch_entry *entry, struct str topic);
+
+/* The broker epoch a follower fetches with. With another one than before every entry is dirty: what a leader knows of a
+ * replica counts only under the epoch it fetched with, and idle partitions would not be looked at again. */
+void fetch_session_set_replica_epoch(struct fetch_session *session, int64_t replica_epoch);
 
 struct fetch_entry *fetch_session_first(const struct fetch_session *session);
 struct fetch_entry *fetch_session_next(const struct fetch_entry *entry);

@@ -438,7 +438,11 @@ static void on_peers_changed(struct partition *partition, const struct partition
         if (live_peer(event, remote->broker_id) == NULL &&
             !replica_list_contains(&partition->isr.committed, remote->broker_id) &&
             !replica_list_contains(isr_maximal(&partition->isr), remote->broker_id)) {
-            *remote = remote_fresh(remote->broker_id);
+            /* A follower that says its broker epoch is told apart from one that came back with less (L9); it may have
+             * fetched before the image named it, and would not say again what we forget here. */
+            if (remote->replica_epoch < 0) {
+                *remote = remote_fresh(remote->broker_id);
+            }
             remote->caught_up_ms = event->now_ms - event->lag_max_ms - 1;
         }
     }

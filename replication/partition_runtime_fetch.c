@@ -106,12 +106,11 @@ static void learn_of_replica(struct partition_runtime *partition, const struct p
     if (!is_replica(fetch) || fetch->is_reread || fetch->is_diverging) {
         return;
     }
-    const struct replica_manager *manager = partition->manager;
     struct partition_event event = partition_runtime_event(partition, PARTITION_REPLICA_FETCHED);
     event.replica.broker_id = fetch->replica_id;
     event.replica.fetch_offset = fetch->fetch_offset;
     event.replica.log_start_offset = fetch->log_start_offset;
-    event.replica.replica_epoch = manager->fetching_id == fetch->replica_id ? manager->fetching_epoch : -1;
+    event.replica.replica_epoch = fetch->replica_epoch;
     partition_runtime_apply(partition, &event);
 }
 

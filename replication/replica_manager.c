@@ -127,8 +127,6 @@ void replica_manager_update_peers(struct replica_manager *manager) {
 
 void replica_manager_on_follower_fetch(struct replica_manager *manager, int32_t replica_id, int64_t replica_epoch) {
     struct partition_peer *peer = replica_manager_peer(manager, replica_id);
-    manager->fetching_id = replica_id;
-    manager->fetching_epoch = replica_epoch;
     if (peer != NULL) {
         peer->last_fetch_ms = clock_now_ms(manager->clock);
         peer->replica_epoch = replica_epoch;

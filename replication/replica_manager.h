@@ -104,7 +104,10 @@ enum fetch_isolation { FETCH_LOG_END, FETCH_HIGH_WATERMARK, FETCH_TXN_COMMITTED 
  * leader knows of that follower, unless it diverges. */
 struct partition_fetch {
     int32_t replica_id; /* -1 consumer, -2 debugging consumer */
-    bool is_reread;     /* looked at again while the fetch waits: the follower's state was updated the first time */
+    /* Of the follower's own registration, -1 unknown. As it says itself: it may fetch before the image names it as
+     * live, and an idle partition is not named again later. */
+    int64_t replica_epoch;
+    bool is_reread; /* looked at again while the fetch waits: the follower's state was updated the first time */
     int64_t fetch_offset;
     int32_t current_leader_epoch; /* -1 unknown */
     int32_t last_fetched_epoch;   /* -1 unknown */

@@ -26,10 +26,6 @@ struct replica_manager {
     struct timer tick_timer;
     struct partition_peer *peers; /* live brokers, sorted by id */
     int32_t peer_count;
-    /* The follower whose Fetch is being served. It may fetch before the image names it as live, and an idle partition
-     * is not named again later. */
-    int32_t fetching_id;
-    int64_t fetching_epoch;
     struct fetcher_runtime *fetchers; /* uthash by broker id */
     struct offset_call *offset_calls; /* under way */
     struct alter_partition_manager *alter;

@@ -76,6 +76,7 @@ static void read_part(struct fetch *fetch, struct fetch_part *part, int32_t budg
     release_read(part);
     part->read = (struct partition_fetch){
         .replica_id = fetch->replica_id,
+        .replica_epoch = fetch->replica_epoch,
         .is_reread = part->is_read,
         .fetch_offset = entry->fetch_offset,
         .current_leader_epoch = entry->current_leader_epoch,
@@ -222,6 +223,7 @@ void handle_fetch(struct request *request) {
     fetch->message = message;
     fetch->parts_end = &fetch->parts;
     fetch->replica_id = version >= VERSION_WITH_REPLICA_STATE ? message->replica_state.replica_id : message->replica_id;
+    fetch->replica_epoch = version >= VERSION_WITH_REPLICA_STATE ? message->replica_state.replica_epoch : -1;
     fetch->bytes_max = MIN(message->max_bytes, context->fetch_max_bytes);
     fetch->bytes_min = MIN(message->min_bytes, context->fetch_max_bytes);
     struct fetch_begin begin = {
@@ -238,9 +240,8 @@ void handle_fetch(struct request *request) {
     }
     name_partitions(fetch);
     if (fetch->replica_id >= 0) {
-        replica_manager_on_follower_fetch(context->replicas, fetch->replica_id,
-                                          version >= VERSION_WITH_REPLICA_STATE ? message->replica_state.replica_epoch
-                                                                                : -1);
+        fetch_session_set_replica_epoch(fetch->session, fetch->replica_epoch);
+        replica_manager_on_follower_fetch(context->replicas, fetch->replica_id, fetch->replica_epoch);
     }
     /* A follower's fetch may itself move the high watermark: whoever is told of that by this very walk looks again,
      * else the follower would learn of it only with the next record. */

@@ -29,6 +29,7 @@ struct fetch {
     const struct fetch_request *message;
     struct fetch_session *session;
     int32_t replica_id;
+    int64_t replica_epoch; /* -1 unknown */
     int32_t bytes_max;
     int32_t bytes_min;
     bool is_changed; /* something of the session changed since the request came */

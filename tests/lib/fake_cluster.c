@@ -33,6 +33,7 @@ struct fake_call {
     void *context;
     struct fetch_session *session; /* of a Fetch that waits */
     int32_t replica_id;
+    int64_t replica_epoch;
     struct fake_call *prev, *next;
 };
 
@@ -82,6 +83,7 @@ static struct fetch_outcome read_entry(struct fake_call *call, struct fetch_entr
     int16_t error = KAFKA_NONE;
     struct partition_runtime *partition = entry_partition(call->to, entry, &error);
     *fetch = (struct partition_fetch){.replica_id = call->replica_id,
+                                      .replica_epoch = call->replica_epoch,
                                       .is_reread = is_reread,
                                       .fetch_offset = entry->fetch_offset,
                                       .current_leader_epoch = entry->current_leader_epoch,
@@ -209,6 +211,8 @@ static void begin_fetch(struct fake_call *call, struct arena *arena) {
                                                                 .max_bytes = p->partition_max_bytes});
     }
     fetch_session_check(call->session);
+    call->replica_epoch = request.replica_state.replica_epoch;
+    fetch_session_set_replica_epoch(call->session, call->replica_epoch);
     replica_manager_on_follower_fetch(call->to->replicas, call->replica_id, request.replica_state.replica_epoch);
     walk_fetch(call, false);
 }

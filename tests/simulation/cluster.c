@@ -8,6 +8,7 @@
 
 #include "broker/base/check.h"
 #include "broker/base/random.h"
+#include "broker/base/trace.h"
 #include "broker/broker.h"
 #include "tests/simulation/sim_disk.h"
 #include "tests/simulation/sim_heap.h"
@@ -133,9 +134,8 @@ static void kill_now(void *context) {
 static void on_failed(void *context, const char *message) {
     struct machine *machine = context;
     struct sim *sim = machine->cluster->sim;
-    if (getenv("OTTLA_SIM_VERBOSE") != NULL) {
-        printf("broker %d failed: %s\n", machine->id, message);
-    }
+    trace_fatal("simulation", "broker %d failed: %s", machine->id, message);
+    machine->is_stopped = true;
     if (sim_running(sim) == machine->clock) {
         cluster_kill(machine, false, RESTART_AFTER_FAILURE_MS);
     } else {

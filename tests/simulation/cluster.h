@@ -38,7 +38,7 @@ struct machine {
     struct sim_event *restart;
     int64_t wall_offset_ms;
     bool is_lossy;            /* lost power and has not been through recovery and back in sync since */
-    bool is_stopped;          /* was asked to stop and has not started again */
+    bool is_stopped;          /* was asked to stop, or failed, and has not started again */
     int64_t crash_in_effects; /* dies before that many more changes of its disk; 0: no */
 };
 

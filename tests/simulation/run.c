@@ -32,8 +32,13 @@ struct run {
     struct znode_checker *znodes;
 };
 
+static bool is_silent = true;
+
 static void say(enum trace_level level, const char *line, void *context) {
     (void)level;
+    if (is_silent) {
+        return;
+    }
     const struct cluster *cluster = context;
     const struct clock *clock = sim_running(cluster->sim);
     int32_t id = 0;
@@ -76,6 +81,7 @@ static void open_run(struct run *run, uint64_t seed, bool is_verbose) {
     sim_coord_server_observe(run->cluster->coord, observe, run->znodes);
     run->cluster->on_death = on_death;
     run->cluster->context = run->replicas;
+    is_silent = !is_verbose;
     trace_set_level(is_verbose ? TRACE_DEBUG : TRACE_FATAL);
     trace_set_sink(say, run->cluster);
     for (int32_t i = 0; i < run->cluster->count; i++) {

@@ -181,6 +181,7 @@ bool sim_step(struct sim *sim) {
     }
     struct sim_event *event = sim->heap[0];
     struct sim_clock *owner = event->owner;
+    CHECK(event->time_ms >= sim->now_ms);
     sim->now_ms = event->time_ms;
     if (owner != NULL && owner->paused_until_ms > sim->now_ms) {
         event->time_ms = owner->paused_until_ms; /* again, when the process goes on */
@@ -307,19 +308,18 @@ void sim_clock_kill(struct clock *clock) {
         sim_cancel(sim, sim_clock->drain);
         sim_clock->drain = NULL;
     }
-    int32_t kept = 0;
-    for (int32_t i = 0; i < sim->heap_count; i++) {
-        if (sim->heap[i]->owner == sim_clock) {
-            free(sim->heap[i]); /* its timer is gone with the process's memory */
+    int32_t count = sim->heap_count;
+    sim->heap_count = 0;
+    for (int32_t i = 0; i < count; i++) {
+        struct sim_event *event = sim->heap[i];
+        if (event->owner == sim_clock) {
+            free(event); /* its timer is gone with the process's memory */
         } else {
-            place(sim, kept++, sim->heap[i]);
+            place(sim, sim->heap_count++, event);
+            sift(sim, sim->heap_count - 1);
         }
     }
-    sim->heap_count = kept;
     sim_clock->events = 0;
-    for (int32_t i = kept / 2; i-- > 0;) {
-        sift(sim, i);
-    }
 }
 
 void sim_clock_pause(struct clock *clock, int64_t until_ms) {

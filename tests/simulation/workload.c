@@ -258,7 +258,8 @@ static void ask_metadata(struct timer *timer) {
 static void refresh(struct client *client) {
     if (client->is_asking) {
         client->wants_metadata = true;
-    } else {
+    } else if (!timer_is_running(&client->metadata_timer) ||
+               client->metadata_timer.deadline_ms > clock_now_ms(client->clock) + BACKOFF_MS / 2) {
         timer_start(client->clock, &client->metadata_timer, BACKOFF_MS / 2, ask_metadata);
     }
 }

@@ -84,10 +84,42 @@ START_TEST(an_incremental_fetch_walks_only_what_was_named_or_changed) {
     session = begin(id, 2, true, 20);
     ck_assert_int_eq(session->dirty_count, 1);
     ck_assert_int_eq(fetch_session_first(session)->partition, 1);
+    fetch_entry_begin_read(fetch_session_first(session));
     ck_assert(!fetch_entry_settle(fetch_session_first(session), &nothing, false));
     ck_assert_ptr_null(fetch_session_first(session));
     name(session, 2, 6);
     ck_assert_int_eq(fetch_session_first(session)->fetch_offset, 6);
+    fetch_session_finish(session, 20);
+}
+END_TEST
+
+START_TEST(a_change_between_reading_and_answering_is_looked_at_by_the_next_fetch) {
+    int32_t id = open_idle(1, true, 0, true);
+    struct fetch_session *session = begin(id, 1, true, 10);
+    struct fetch_entry *entry = name(session, 0, 6);
+    fetch_entry_begin_read(entry);
+    lists[0]->on_change(lists[0]);
+    ck_assert(!fetch_entry_settle(entry, &nothing, false));
+    ck_assert_int_eq(fetch_session_finish(session, 10), id);
+    session = begin(id, 2, true, 20);
+    ck_assert_ptr_eq(fetch_session_first(session), entry);
+    fetch_session_finish(session, 20);
+}
+END_TEST
+
+START_TEST(a_follower_with_a_new_broker_epoch_has_all_its_partitions_looked_at) {
+    int32_t id = open_idle(3, true, 0, true);
+    struct fetch_session *session = begin(id, 1, true, 10);
+    fetch_session_set_replica_epoch(session, 7);
+    while (fetch_session_first(session) != NULL) {
+        ck_assert(!fetch_entry_settle(fetch_session_first(session), &nothing, false));
+    }
+    fetch_session_finish(session, 10);
+    session = begin(id, 2, true, 20);
+    fetch_session_set_replica_epoch(session, 7);
+    ck_assert_ptr_null(fetch_session_first(session));
+    fetch_session_set_replica_epoch(session, 8);
+    ck_assert_int_eq(session->dirty_count, 3);
     fetch_session_finish(session, 20);
 }
 END_TEST
@@ -256,6 +288,8 @@ int main(void) {
     static const struct test tests[] = {
         TEST(a_full_fetch_answers_every_partition_and_opens_a_session),
         TEST(an_incremental_fetch_walks_only_what_was_named_or_changed),
+        TEST(a_change_between_reading_and_answering_is_looked_at_by_the_next_fetch),
+        TEST(a_follower_with_a_new_broker_epoch_has_all_its_partitions_looked_at),
         TEST(records_keep_a_partition_dirty_behind_the_others),
         TEST(an_error_is_answered_again_and_again),
         TEST(a_moved_high_watermark_or_start_is_news_and_ends_a_followers_wait),

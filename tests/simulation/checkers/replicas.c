@@ -236,11 +236,16 @@ void replicas_on_death(struct replicas *replicas, struct machine *machine) {
 void replicas_on_acked(struct replicas *replicas, int32_t partition, int64_t offset) {
     int32_t holders = 0;
     for (int32_t id = 1; id <= replicas->cluster->count; id++) {
-        struct partition_runtime *runtime = replica(cluster_machine(replicas->cluster, id), partition);
-        int64_t end = runtime != NULL ? log_end_offset(partition_runtime_log(runtime))
-                                      : replicas->compared[id][partition].last_end;
-        /* A log that was closed in good order is not looked at again; it holds what it held. */
-        holders += end > offset || cluster_machine(replicas->cluster, id)->is_stopped;
+        const struct machine *machine = cluster_machine(replicas->cluster, id);
+        bool is_up = machine->state == MACHINE_SERVING || machine->state == MACHINE_STOPPING;
+        const struct partition_runtime *runtime =
+            is_up ? replica_manager_find(machine->broker->replicas, STR_LITERAL(WORKLOAD_TOPIC), partition) : NULL;
+        int64_t end = replicas->compared[id][partition].last_end;
+        if (runtime != NULL && runtime->log != NULL) {
+            end = log_end_offset(runtime->log);
+        }
+        /* A log that was closed or taken offline is not looked at again; it holds what it held. */
+        holders += end > offset || machine->is_stopped || (runtime != NULL && runtime->log == NULL);
     }
     if (holders < replicas->cluster->min_insync) {
         cluster_violate(replicas->cluster, "L13: partition %d offset %" PRId64 " was acknowledged with %d replicas",
