@@ -29,3 +29,16 @@ $(SIM_UNIT_TESTS): private LIBS := $(SIM_LIBRARY) $(LIBRARY) $(LIBS)
 ## make sim             seeded simulation of clusters (SEEDS=n FIRST_SEED=k VERBOSE=1)
 sim: $(BUILD)/tests/sim
 	@$< --seeds $(SEEDS) --first $(FIRST_SEED) $(if $(VERBOSE),--verbose)
+
+# Mutants: bugs Kafka once had (reliability.md), each behind #ifdef MUTANT_Mn at the expression it concerns. Only the
+# files that name a mutant are compiled for it, and linked before the library, whose own objects then stay out. The
+# simulator must find every one; what lives is named.
+MUTANT_SEEDS := 3000
+MUTANT_FILES := $(shell grep -rlE 'ifdef MUTANT_M[0-9]+' broker replication coordinator-client)
+MUTANTS := $(shell grep -rhoE 'ifdef MUTANT_M[0-9]+' broker replication coordinator-client | sed 's/.*_//' | sort -uV)
+.PHONY: mutants $(MUTANTS:%=mutant-%)
+## make mutants         how many seeds each deliberate bug survives (MUTANT_SEEDS=n)
+mutants: $(MUTANTS:%=mutant-%)
+$(MUTANTS:%=mutant-%): mutant-%: $(SIM_OBJECTS) $(LIBRARY)
+	@tests/simulation/run-mutant $* $(BUILD)/mutants/$* $(MUTANT_SEEDS) \
+	    '$(CC) $(CPPFLAGS) $(CFLAGS) -w' '$(CC) $(LDFLAGS) $(SIM_WRAP)' '$(SIM_OBJECTS) $(LIBRARY) $(LIBS)'

@@ -280,6 +280,9 @@ void fetcher_resolve(struct fetcher_partition *partition) {
 
 int64_t fetcher_truncation(int32_t leader_epoch, int64_t leader_end, int32_t own_epoch, int64_t own_end,
                            int64_t log_end) {
+#ifdef MUTANT_M2 /* takes the leader's answer for its own epoch (KIP-279) */
+    return MIN(leader_end, log_end);
+#endif
     /* Rule 19 (KIP-101, KIP-279): cut to the end of the last epoch that both have, never to the high watermark. When we
      * do not have the leader's epoch, what we have of a smaller one may still be too much: another round decides. */
     int64_t shared_end = own_epoch < 0 ? leader_end : own_epoch != leader_epoch ? own_end : MIN(own_end, leader_end);

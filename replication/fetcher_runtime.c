@@ -496,7 +496,17 @@ static void take_partition(struct partition_runtime *partition, const struct fet
     switch (fetcher_judge(&partition->fetch, &answer)) {
     case FETCH_IGNORE: break;
     case FETCH_APPEND: take_answer(partition, data); break;
-    case FETCH_TRUNCATE: take_divergence(partition, &data->diverging_epoch); break;
+    case FETCH_TRUNCATE:
+#ifdef MUTANT_M7 /* the high watermark before the truncation */
+    {
+        struct partition_event event = partition_runtime_event(partition, PARTITION_FOLLOWER_FETCHED);
+        event.log.log_end = log_end_offset(partition->log);
+        event.log.leader_high_watermark = data->high_watermark;
+        partition_runtime_apply(partition, &event);
+    }
+#endif
+        take_divergence(partition, &data->diverging_epoch);
+        break;
     case FETCH_RESOLVE:
         trace_warn(AREA, "%s-%d: offset %lld is out of range at leader %d", partition->topic, partition->index,
                    (long long)partition->fetch.position.offset, partition->core.leader);

@@ -87,6 +87,9 @@ int16_t partition_check_leader_epoch(const struct partition *partition, int32_t 
     if (current_leader_epoch < 0 || current_leader_epoch == partition->leader_epoch) {
         return KAFKA_NONE;
     }
+#ifdef MUTANT_M3 /* unfenced (KIP-320) */
+    return KAFKA_NONE;
+#endif
     return current_leader_epoch < partition->leader_epoch ? KAFKA_FENCED_LEADER_EPOCH : KAFKA_UNKNOWN_LEADER_EPOCH;
 }
 
@@ -158,6 +161,9 @@ static bool is_caught_up(const struct partition *partition, const struct replica
 
 /* Rule 16: to join, a follower has everything that was ever exposed, and everything this leader began with. */
 static bool has_reached_leader(const struct partition *partition, const struct replica_state *remote) {
+#ifdef MUTANT_M5 /* joins before the start of the leader's epoch */
+    return remote->log_end_offset >= partition->high_watermark;
+#endif
     return remote->log_end_offset >= partition->high_watermark &&
            remote->log_end_offset >= partition->leader_epoch_start;
 }
@@ -205,6 +211,9 @@ static void try_shrink(struct partition *partition, const struct partition_event
 /* Rule 14: all of the maximal set, and whoever is about to join it anyway, so that joining never waits. */
 static bool is_waited_for(const struct partition *partition, const struct replica_state *remote,
                           const struct partition_event *event) {
+#ifdef MUTANT_M4 /* the committed set instead of the maximal one */
+    return replica_list_contains(&partition->isr.committed, remote->broker_id);
+#endif
     return replica_list_contains(isr_maximal(&partition->isr), remote->broker_id) ||
            (is_caught_up(partition, remote, event) && live_peer(event, remote->broker_id) != NULL);
 }

@@ -130,6 +130,12 @@ bool partition_runtime_apply(struct partition_runtime *partition, const struct p
         }
     }
     if ((actions & PARTITION_START_FETCHING) != 0) {
+#ifdef MUTANT_M1 /* truncates to its high watermark */
+        if (log_end_offset(partition->log) > partition->core.high_watermark) {
+            CHECK(log_truncate_to(partition->log, partition->core.high_watermark) == 0);
+            partition->core.log_end = log_end_offset(partition->log);
+        }
+#endif
         fetcher_runtime_add(partition->manager, partition);
     }
     if ((actions & PARTITION_PROPOSE_ISR) != 0) {

@@ -103,7 +103,11 @@ static void read_records(struct partition_runtime *partition, struct partition_f
 
 /* M8: only a reader whose log is a prefix of ours tells by its offset how much of our log it has. */
 static void learn_of_replica(struct partition_runtime *partition, const struct partition_fetch *fetch) {
+#ifdef MUTANT_M8 /* credits a follower whose log diverges */
+    if (!is_replica(fetch) || fetch->is_reread) {
+#else
     if (!is_replica(fetch) || fetch->is_reread || fetch->is_diverging) {
+#endif
         return;
     }
     struct partition_event event = partition_runtime_event(partition, PARTITION_REPLICA_FETCHED);

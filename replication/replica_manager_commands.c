@@ -25,11 +25,17 @@
 
 /* M10, rule 9: one-sided, since the controller may know of a newer registration before we do. */
 static bool is_broker_epoch_stale(const struct replica_manager *manager, int64_t broker_epoch) {
+#ifdef MUTANT_M10 /* obeys what was meant for a former life */
+    return false;
+#endif
     return broker_epoch != -1 && broker_epoch < manager->broker_epoch;
 }
 
 /* M9: of an older controller nothing is obeyed. */
 static bool is_controller_epoch_stale(const struct replica_manager *manager, int32_t controller_epoch) {
+#ifdef MUTANT_M9 /* obeys deposed controllers */
+    return false;
+#endif
     return controller_epoch < manager->controller_epoch;
 }
 

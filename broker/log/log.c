@@ -12,6 +12,9 @@
 #include "broker/log/offset_checkpoint.h"
 
 int log_fence(struct log *log, int error) {
+#ifdef MUTANT_M13 /* goes on after an I/O error */
+    return 0;
+#endif
     if (error != 0) {
         log->is_fenced = true;
     }

@@ -203,6 +203,11 @@ static int note_appended(struct log *log, struct log_segment *segment, const str
     int error = segment_note_batch(segment, header, position, log->config.index_interval_bytes);
     tail_push(log, header, position);
     segment->size += header->size;
+#ifdef MUTANT_M14 /* an index error leaves the log end where it was (KAFKA-7866) */
+    if (error != 0) {
+        return 0;
+    }
+#endif
     log->end_offset = header->last_offset + 1;
     if (error == 0) {
         error = log_apply_to_producers(log, segment, header, bytes);

@@ -311,6 +311,14 @@ static int load_name(struct log_manager *manager, int32_t directory, const char 
 static int take_clean_mark(struct log_manager *manager, struct log_directory *place) {
     char path[LOG_PATH_SIZE];
     path_join(path, place->path, ".kafka_cleanshutdown");
+#ifdef MUTANT_M11 /* the clean mark stays */
+    struct disk_file *mark;
+    place->had_clean_shutdown = disk_open(manager->disk, path, DISK_READ, &mark) == 0;
+    if (place->had_clean_shutdown) {
+        disk_file_unref(mark);
+    }
+    return 0;
+#endif
     int error = manager->disk->ops->unlink(manager->disk, path);
     place->had_clean_shutdown = error == 0;
     if (error == ERR_NOT_FOUND) {

@@ -1,6 +1,6 @@
 /* Runs seeds, each in a process of its own so that a failed CHECK ends one seed and not the run, some at a time.
  *
- *   sim --seeds N --first K [--jobs J] [--verbose]
+ *   sim --seeds N --first K [--jobs J] [--verbose] [--stop-at-failure]
  *
  * Every 20th seed runs twice, and both must come to the same hash. Ends with "N passed, N failed", counting seeds. */
 #include <getopt.h>
@@ -31,6 +31,7 @@ struct options {
     uint64_t count;
     int32_t jobs;
     bool is_verbose;
+    bool stops_at_failure;
 };
 
 struct totals {
@@ -99,6 +100,9 @@ static void run_all(const struct options *options, struct totals *totals) {
     uint64_t next = 0;
     int32_t running = 0;
     while (next < options->count || running > 0) {
+        if (options->stops_at_failure && totals->failed > 0) {
+            next = options->count;
+        }
         for (int32_t i = 0; i < options->jobs && next < options->count; i++) {
             if (jobs[i].pid == 0) {
                 results[i] = (struct run_result){0};
@@ -121,11 +125,10 @@ static void run_all(const struct options *options, struct totals *totals) {
 }
 
 static struct options parse(int argc, char **argv) {
-    static const struct option known[] = {{"seeds", required_argument, NULL, 's'},
-                                          {"first", required_argument, NULL, 'f'},
-                                          {"jobs", required_argument, NULL, 'j'},
-                                          {"verbose", no_argument, NULL, 'v'},
-                                          {0}};
+    static const struct option known[] = {
+        {"seeds", required_argument, NULL, 's'},     {"first", required_argument, NULL, 'f'},
+        {"jobs", required_argument, NULL, 'j'},      {"verbose", no_argument, NULL, 'v'},
+        {"stop-at-failure", no_argument, NULL, 'x'}, {0}};
     struct options options = {.first = 1, .count = 500, .jobs = 2};
     int option;
     while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
@@ -134,6 +137,7 @@ static struct options parse(int argc, char **argv) {
         case 'f': options.first = strtoull(optarg, NULL, 10); break;
         case 'j': options.jobs = MAX(1, MIN(JOBS_MAX, atoi(optarg))); break;
         case 'v': options.is_verbose = true; break;
+        case 'x': options.stops_at_failure = true; break;
         default: exit(2);
         }
     }
