@@ -247,6 +247,11 @@ static void on_registered(void *context, int error, int64_t epoch, const char *m
     if (broker->phase != BROKER_STARTING && broker->phase != BROKER_SERVING) {
         return;
     }
+    if (broker->must_register_again) {
+        broker->must_register_again = false;
+        broker_register(broker);
+        return;
+    }
     if (error != 0) {
         if (broker->phase == BROKER_STARTING) {
             broker_fail(broker, "Could not register broker %d in ZooKeeper: %s", broker->id, message);
@@ -321,7 +326,9 @@ static void on_session(void *context, enum coord_session_state state) {
             controller_runtime_on_session_expired(broker->controller);
         }
         broker->seams.coord->ops->reopen(broker->seams.coord);
-        if (is_serving) {
+        if (is_serving && broker->is_registering) {
+            broker->must_register_again = true; /* when the attempt of the session before has ended */
+        } else if (is_serving) {
             broker_register(broker);
         } else if (broker->phase == BROKER_STARTING) {
             broker_fail(broker, "The ZooKeeper session expired while starting; start again");

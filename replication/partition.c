@@ -279,7 +279,9 @@ static void reset_remotes(struct partition *partition, const struct partition_ev
 }
 
 static void become_leader(struct partition *partition, const struct partition_event *event, unsigned *actions) {
-    bool is_new_leader = partition->role != PARTITION_LEADER;
+    /* Also when we missed an epoch: another may have led meanwhile, and the followers cut what they had from us. */
+    bool is_new_leader =
+        partition->role != PARTITION_LEADER || event->become.leader_epoch > partition->leader_epoch + 1;
     bool is_new_epoch = event->become.leader_epoch > partition->leader_epoch;
     set_replicas(partition, &event->become.replicas);
     isr_reset(&partition->isr, &event->become.isr);

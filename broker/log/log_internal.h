@@ -57,6 +57,8 @@ struct log {
     int64_t roll_ms;     /* segment.ms less this segment's jitter */
     int64_t truncations; /* counts them, so that a flush that ran meanwhile is not believed */
     int64_t last_flush_ms;
+    int64_t recovered_end; /* while loading: where the batches of the segment looked at end */
+    bool is_sparse;        /* while loading: offsets are missing between batches, so it was compacted once */
     bool parent_is_synced; /* the partition directory's own name is on stable storage */
     struct record_workspace *workspace;
     bool owns_workspace;

@@ -159,6 +159,8 @@ static int finish_swaps(const struct log *log, const struct name_list *list) {
 static int recover_batch(void *context, const struct record_batch *header, struct slice bytes) {
     struct log *log = ((void **)context)[0];
     const struct log_segment *segment = ((void **)context)[1];
+    log->is_sparse = log->is_sparse || header->base_offset != log->recovered_end;
+    log->recovered_end = header->last_offset + 1;
     if (header->leader_epoch >= 0 && header->leader_epoch > epoch_cache_latest(&log->epochs)) {
         int error = epoch_cache_assign(&log->epochs, header->leader_epoch, header->base_offset);
         if (error != 0) {
@@ -178,6 +180,7 @@ static int64_t recover_segment(struct log *log, struct log_segment *segment) {
         return error;
     }
     void *context[] = {log, segment};
+    log->recovered_end = segment->base_offset;
     int64_t cut = segment_recover(segment, &log->config, recover_batch, context);
     if (cut >= 0) {
         error = log_take_snapshot(log, true);
@@ -236,6 +239,13 @@ static int load_segments(struct log *log, const struct name_list *list) {
     return error;
 }
 
+/* Files reach the disk in no certain order: after a power cut a segment may end early, at the end of a batch, while the
+ * one that was begun after it is there. A log that was never compacted has no gaps, so that is where it ends now. */
+static bool lost_tail(const struct log *log, int32_t at) {
+    return at + 1 < log->segment_count && !log->config.compact && !log->is_sparse &&
+           log->recovered_end < log->segments[at + 1]->base_offset;
+}
+
 /* Recovers what may not have been flushed; at the first bad byte the log ends. */
 static int recover_unflushed(struct log *log, int64_t recovery_point) {
     for (int32_t i = MAX(log_floor_segment(log, recovery_point), 0); i < log->segment_count; i++) {
@@ -244,9 +254,11 @@ static int recover_unflushed(struct log *log, int64_t recovery_point) {
         if (cut < 0) {
             return (int)cut;
         }
-        if (cut > 0) {
-            trace_warn("log", "Corruption found in segment %lld of %s, truncating %lld bytes",
-                       (long long)segment->base_offset, log->place.directory, (long long)cut);
+        bool has_lost_tail = lost_tail(log, i);
+        if (cut > 0 || has_lost_tail) {
+            trace_warn("log", "Corruption found in segment %lld of %s, truncating %lld bytes%s",
+                       (long long)segment->base_offset, log->place.directory, (long long)cut,
+                       has_lost_tail ? "; what follows does not begin where it ends" : "");
             int32_t later = log->segment_count - i - 1;
             while (later-- > 0) {
                 int error = log_remove_segments(log, log->segment_count - 1, 1);

@@ -5,12 +5,12 @@
 #include "broker/log/log_internal.h"
 
 /* The recovery point must not claim what was cut off and may be written anew. */
-static int lower_recovery_point(struct log *log) {
+static int lower_recovery_point(struct log *log, int64_t end) {
     log->truncations++;
-    if (log->recovery_point <= log->end_offset) {
+    if (log->recovery_point <= end) {
         return 0;
     }
-    log->recovery_point = log->end_offset;
+    log->recovery_point = end;
     return log->hooks.recovery_point_lowered != NULL ? log->hooks.recovery_point_lowered(log->hooks.context, log) : 0;
 }
 
@@ -42,7 +42,7 @@ int log_truncate_fully_and_start_at(struct log *log, int64_t offset) {
         error = log_take_snapshot(log, true);
     }
     if (error == 0) {
-        error = lower_recovery_point(log);
+        error = lower_recovery_point(log, log->end_offset);
     }
     return log_fence(log, error);
 }
@@ -83,8 +83,10 @@ int log_truncate_to(struct log *log, int64_t offset) {
     }
     trace_info("log", "Truncating %s-%d to offset %lld", log->topic, log->partition, (long long)offset);
     int32_t keep = log_floor_segment(log, offset) + 1;
+    /* First, so that whatever a power cut leaves of what follows (files come back, a shorter one does not) is looked at
+     * when the log is loaded. */
+    int error = lower_recovery_point(log, offset);
     /* From the highest down: a crash in between leaves a log without a hole. */
-    int error = 0;
     while (error == 0 && log->segment_count > keep) {
         error = log_remove_segments(log, log->segment_count - 1, 1);
     }
@@ -97,7 +99,7 @@ int log_truncate_to(struct log *log, int64_t offset) {
     }
     if (error == 0) {
         log->start_offset = MIN(log->start_offset, log->end_offset);
-        error = lower_recovery_point(log);
+        error = lower_recovery_point(log, log->end_offset);
     }
     if (error == 0) {
         error = log_rebuild_producers(log, log->end_offset, false);

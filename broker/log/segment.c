@@ -245,6 +245,11 @@ int segment_truncate(struct log_segment *segment, int64_t offset, int64_t wall_m
         error = disk_truncate(segment->file, first_gone.position);
         segment->size = first_gone.position;
         segment->is_synced = false;
+        if (error == 0) {
+            /* Durable before anything is appended in its place: else, after a power cut, batches that were cut off
+             * could stand again where others were acknowledged, and the epoch cache would vouch for them. */
+            error = disk_sync(segment->file);
+        }
     }
     if (error != 0) {
         return error;

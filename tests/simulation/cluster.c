@@ -182,6 +182,7 @@ void cluster_start(struct machine *machine) {
     machine->incarnation++;
     machine->crash_in_effects = 0;
     machine->is_stopped = false;
+    machine->paused_until_ms = 0;
     machine->clock = sim_clock_create(cluster->sim, machine->wall_offset_ms);
     sim_disk_set_clock(machine->disk, machine->clock);
     sim_disk_on_effect(machine->disk, on_effect, machine);
@@ -251,7 +252,8 @@ void cluster_stop(struct machine *machine) {
 
 void cluster_pause(struct machine *machine, int64_t ms) {
     if (machine->clock != NULL) {
-        sim_clock_pause(machine->clock, sim_now_ms(machine->cluster->sim) + ms);
+        machine->paused_until_ms = sim_now_ms(machine->cluster->sim) + ms;
+        sim_clock_pause(machine->clock, machine->paused_until_ms);
     }
 }
 

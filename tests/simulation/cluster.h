@@ -37,6 +37,7 @@ struct machine {
     struct broker *broker;
     struct sim_event *restart;
     int64_t wall_offset_ms;
+    int64_t paused_until_ms;
     bool is_lossy;            /* lost power and has not been through recovery and back in sync since */
     bool is_stopped;          /* was asked to stop, or failed, and has not started again */
     int64_t crash_in_effects; /* dies before that many more changes of its disk; 0: no */

@@ -162,6 +162,12 @@ static bool power(struct faults *faults, struct machine *machine) {
     if (!cluster_all_serving(faults->cluster) || !replicas_have_converged(faults->replicas, why, sizeof why)) {
         return false;
     }
+    /* The controller must see the machine go. */
+    for (int32_t i = 0; i < faults->cluster->count; i++) {
+        if (faults->cluster->machines[i].paused_until_ms > sim_now_ms(faults->cluster->sim)) {
+            return false;
+        }
+    }
     sim_network_heal(faults->cluster->network);
     sim_coord_server_set_available(faults->cluster->coord, true);
     for (int32_t i = 0; i < faults->cluster->count; i++) {

@@ -39,6 +39,7 @@ struct compared {
     int32_t batch;    /* of the committed history, that begins at `verified` */
     int64_t last_end; /* log end when last seen */
     int64_t high_watermark;
+    bool is_uncertain; /* it ended in good order, or on an error, since: it holds more than last_end */
 };
 
 struct replicas {
@@ -128,6 +129,7 @@ static void compare(struct replicas *replicas, const struct machine *machine, in
         compared->batch = 0;
     }
     compared->last_end = end;
+    compared->is_uncertain = false;
     compared->high_watermark = high_watermark;
     if (end < high_watermark) {
         cluster_violate(replicas->cluster,
@@ -227,6 +229,7 @@ void replicas_check(struct replicas *replicas) {
 void replicas_on_death(struct replicas *replicas, struct machine *machine) {
     for (int32_t p = 0; p < replicas->partition_count; p++) {
         struct partition_runtime *runtime = replica(machine, p);
+        replicas->compared[machine->id][p].is_uncertain |= machine->is_stopped || runtime == NULL;
         if (runtime != NULL) {
             replicas->compared[machine->id][p].last_end = log_end_offset(partition_runtime_log(runtime));
         }
@@ -245,7 +248,8 @@ void replicas_on_acked(struct replicas *replicas, int32_t partition, int64_t off
             end = log_end_offset(runtime->log);
         }
         /* A log that was closed or taken offline is not looked at again; it holds what it held. */
-        holders += end > offset || machine->is_stopped || (runtime != NULL && runtime->log == NULL);
+        holders += end > offset || machine->is_stopped || replicas->compared[id][partition].is_uncertain ||
+                   (runtime != NULL && runtime->log == NULL);
     }
     if (holders < replicas->cluster->min_insync) {
         cluster_violate(replicas->cluster, "L13: partition %d offset %" PRId64 " was acknowledged with %d replicas",
