@@ -339,6 +339,10 @@ static void on_replica_fetched(struct partition *partition, const struct partiti
     if (partition->role != PARTITION_LEADER || remote == NULL) {
         return;
     }
+    /* The last words of a dead process may arrive after the first of its successor; broker epochs only grow. */
+    if (event->replica.replica_epoch >= 0 && event->replica.replica_epoch < remote->replica_epoch) {
+        return;
+    }
     int64_t offset = event->replica.fetch_offset;
     int64_t low_before = remote->log_start_offset;
     /* Rule 18: having reached what we had at the previous fetch, it was caught up at the time of that fetch. */

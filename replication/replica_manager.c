@@ -127,7 +127,8 @@ void replica_manager_update_peers(struct replica_manager *manager) {
 
 void replica_manager_on_follower_fetch(struct replica_manager *manager, int32_t replica_id, int64_t replica_epoch) {
     struct partition_peer *peer = replica_manager_peer(manager, replica_id);
-    if (peer != NULL) {
+    /* An older epoch is a fetch of a process that is dead by now (see partition.c). */
+    if (peer != NULL && (replica_epoch < 0 || replica_epoch >= peer->replica_epoch)) {
         peer->last_fetch_ms = clock_now_ms(manager->clock);
         peer->replica_epoch = replica_epoch;
     }

@@ -249,6 +249,24 @@ START_TEST(an_old_fetch_of_a_restarted_follower_does_not_bring_it_in) {
 }
 END_TEST
 
+START_TEST(the_last_fetch_of_a_dead_process_does_not_undo_the_first_of_its_successor) {
+    become(1, 4, list(1, 2, 0));
+    fetched(2, 10);
+    peer_count = 1; /* broker 3 fetches before it is known to be back, so it cannot join yet */
+    struct partition_event event = event_of(PARTITION_REPLICA_FETCHED);
+    event.replica.broker_id = 3;
+    event.replica.fetch_offset = 10;
+    event.replica.replica_epoch = 31;
+    ck_assert(!(step(event) & PARTITION_PROPOSE_ISR));
+    event.replica.replica_epoch = 30;
+    event.replica.fetch_offset = 8;
+    ck_assert(!(step(event) & PARTITION_PROPOSE_ISR));
+    peer_count = 2;
+    peers[1].replica_epoch = 31;
+    ck_assert(tick() & PARTITION_PROPOSE_ISR);
+}
+END_TEST
+
 START_TEST(what_is_known_of_a_broker_that_left_does_not_bring_it_in) {
     become(1, 4, list(1, 2, 0));
     fetched(2, 10);
@@ -500,6 +518,7 @@ int main(void) {
         TEST(rule_16_a_follower_joins_only_from_this_leaders_epoch_start_on),
         TEST(a_broker_that_is_not_alive_does_not_join),
         TEST(an_old_fetch_of_a_restarted_follower_does_not_bring_it_in),
+        TEST(the_last_fetch_of_a_dead_process_does_not_undo_the_first_of_its_successor),
         TEST(what_is_known_of_a_broker_that_left_does_not_bring_it_in),
         TEST(a_follower_that_caught_up_while_a_change_was_in_flight_joins_after_it),
         TEST(rule_18_caught_up_means_having_reached_the_log_end_of_the_previous_fetch),
