@@ -225,15 +225,27 @@ static struct config_verdict check_thread_counts(const struct config *config, co
     return VERDICT_OK;
 }
 
+/* "listener.name.internal.ssl.key.password" is ssl.key.password, of one listener. */
+static struct str without_listener(const char *name) {
+    static const char prefix[] = "listener.name.";
+    if (strncmp(name, prefix, sizeof prefix - 1) == 0) {
+        const char *dot = strchr(name + sizeof prefix - 1, '.');
+        return str_from(dot == NULL ? name : dot + 1);
+    }
+    return str_from(name);
+}
+
 /* What can change only with TLS and SASL, which this version has not, or needs sockets to be opened anew. */
 static struct config_verdict check_available(const struct config *config, const struct properties *values,
                                              struct arena *arena) {
     for (int32_t i = 0; i < values->count; i++) {
-        enum config_key key = config_find(str_from(values->list[i].key));
+        enum config_key key = config_find(without_listener(values->list[i].key));
         if (key == CONFIG_KEY_COUNT) {
             continue;
         }
         const struct config_definition *definition = config_definition(key);
+        /* Never stored: there is no password.encoder.secret here to store it under, and ZooKeeper is no place for it.
+         */
         if (definition->setting.type == SETTING_PASSWORD) {
             return REFUSE(arena, KAFKA_INVALID_CONFIG,
                           "Invalid config value for resource ConfigResource(type=BROKER, name='%d'): Password encoder "

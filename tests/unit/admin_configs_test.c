@@ -321,6 +321,23 @@ static void assert_broker_refused(const struct config *config, const char *entit
     properties_deinit(&values);
 }
 
+START_TEST(a_password_is_never_stored_not_even_for_one_listener) {
+    arena_init(&arena, SIZE_MAX);
+    struct config *config = make_config("");
+    static const char *const keys[] = {"ssl.keystore.password", "listener.name.plaintext.ssl.keystore.password"};
+    for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+        struct properties values;
+        properties_init(&values);
+        properties_set(&values, keys[i], "secret");
+        struct config_verdict verdict = config_change_check_broker(config, str_from("1"), &values, &arena);
+        ck_assert_int_eq(verdict.error_code, KAFKA_INVALID_CONFIG);
+        properties_deinit(&values);
+    }
+    config_destroy(config);
+    arena_deinit(&arena);
+}
+END_TEST
+
 START_TEST(broker_changes_are_refused_with_the_words_of_kafka) {
     arena_init(&arena, SIZE_MAX);
     struct config *config = make_config("");
@@ -555,6 +572,7 @@ int main(void) {
         TEST(a_brokers_listing_is_the_recorded_one_line_by_line),
         TEST(lists_are_appended_to_and_subtracted_from),
         TEST(requests_that_cannot_be_meant_are_refused),
+        TEST(a_password_is_never_stored_not_even_for_one_listener),
         TEST(broker_changes_are_refused_with_the_words_of_kafka),
         TEST(a_bad_topic_value_names_the_resource),
         TEST(everything_stored_is_in_force_after_loading),
