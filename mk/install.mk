@@ -3,8 +3,7 @@
 INSTALL_BIN := $(DESTDIR)$(PREFIX)/bin
 INSTALL_CONFIG := $(DESTDIR)$(PREFIX)/config
 SERVER_BINARY := $(filter %/kafka-server-start,$(BINARIES))
-# The first of a name is the one installed.
-CONFIG_FILES := $(wildcard config/*.properties) $(wildcard tools/config/*.properties)
+CONFIG_FILES := $(wildcard config/*.properties)
 
 .PHONY: install
 

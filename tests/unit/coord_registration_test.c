@@ -1,11 +1,10 @@
-/* Registration and dynamic settings against a real ZooKeeper server. */
+/* Registration against a real ZooKeeper server. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "broker/base/check.h"
 #include "broker/base/errors.h"
-#include "coordinator-client/config_store.h"
 #include "coordinator-client/coord_zookeeper.h"
 #include "coordinator-client/registration.h"
 #include "coordinator-client/znode_path.h"
@@ -41,16 +40,6 @@ static void on_registered(void *context, int error, int64_t epoch, const char *m
     struct outcome *outcome = context;
     *outcome = (struct outcome){.is_done = true, .error = error, .number = epoch};
     snprintf(outcome->text, sizeof outcome->text, "%s", message == NULL ? "" : message);
-}
-
-static void on_config(void *context, int error, const struct znode_config *config) {
-    struct outcome *outcome = context;
-    size_t used = 0;
-    *outcome = (struct outcome){.is_done = true, .error = error, .number = config == NULL ? -1 : config->entry_count};
-    for (int32_t i = 0; config != NULL && i < config->entry_count; i++) {
-        used += (size_t)snprintf(outcome->text + used, sizeof outcome->text - used, "%.*s=%.*s;",
-                                 STR_ARGS(config->entries[i].name), STR_ARGS(config->entries[i].value));
-    }
 }
 
 static int await(struct outcome *outcome, struct real_loop *loop) {
@@ -200,74 +189,11 @@ START_TEST(a_foreign_owner_is_waited_for_and_a_foreign_address_is_refused) {
 }
 END_TEST
 
-struct heard {
-    bool is_heard;
-    int count;
-    char last[256];
-};
-
-static void on_changed(void *context, const char *entity_path) {
-    struct heard *heard = context;
-    heard->is_heard = true;
-    heard->count++;
-    snprintf(heard->last, sizeof heard->last, "%s", entity_path);
-}
-
-START_TEST(settings_are_written_fenced_and_everyone_hears_of_them) {
-    struct fixture fixture;
-    struct outcome outcome = {0};
-    struct heard heard = {0};
-    struct call call;
-    struct znode_config_entry entry = {STR_LITERAL("retention.ms"), STR_LITERAL("1000")};
-    const struct znode_config config = {&entry, 1};
-    fixture_open(&fixture);
-    config_store_write(fixture.coord, "topics/foo", &config, on_step, &outcome);
-    ck_assert_int_eq(await(&outcome, fixture.loop), ERR_NOT_FOUND); /* no controller */
-    call_create(&call, fixture.coord, "/controller",
-                "{\"version\":2,\"brokerid\":1,\"timestamp\":\"1\",\"kraftControllerEpoch\":-1}", COORD_EPHEMERAL);
-    ck_assert_int_eq(call_wait(&call, fixture.loop), 0);
-    struct config_changes *changes =
-        config_changes_create(real_loop_clock(fixture.loop), fixture.coord, on_changed, &heard);
-    config_changes_start(changes);
-    const char *const entities[] = {"topics/foo", "topics/foo", "users/<default>/clients/c"};
-    for (size_t i = 0; i < ARRAY_SIZE(entities); i++) {
-        outcome.is_done = heard.is_heard = false;
-        config_store_write(fixture.coord, entities[i], &config, on_step, &outcome);
-        ck_assert_int_eq(await(&outcome, fixture.loop), 0);
-        ck_assert(real_loop_until(fixture.loop, &heard.is_heard, CALL_TIMEOUT_MS));
-        ck_assert_str_eq(heard.last, entities[i]);
-    }
-    ck_assert_int_eq(heard.count, 3);
-    call_get(&call, fixture.coord, "/config/topics/foo", COORD_NO_WATCH);
-    ck_assert_int_eq(call_wait(&call, fixture.loop), 0);
-    ck_assert_str_eq(call.text, "{\"version\":1,\"config\":{\"retention.ms\":\"1000\"}}");
-    ck_assert_int_eq(call.stat.version, 1);
-    outcome.is_done = false;
-    config_store_read(fixture.coord, "topics/foo", on_config, &outcome);
-    ck_assert_int_eq(await(&outcome, fixture.loop), 0);
-    ck_assert_str_eq(outcome.text, "retention.ms=1000;");
-    outcome.is_done = false;
-    config_store_read(fixture.coord, "topics/none", on_config, &outcome);
-    ck_assert_int_eq(await(&outcome, fixture.loop), 0);
-    ck_assert_int_eq(outcome.number, 0);
-    call_set(&call, fixture.coord, "/controller", "{\"version\":2,\"brokerid\":3,\"kraftControllerEpoch\":1}", -1);
-    ck_assert_int_eq(call_wait(&call, fixture.loop), 0);
-    outcome.is_done = false;
-    config_store_write(fixture.coord, "topics/foo", &config, on_step, &outcome);
-    ck_assert_int_eq(await(&outcome, fixture.loop), ERR_DENIED);
-    coord_zookeeper_destroy(fixture.coord);
-    config_changes_destroy(changes);
-    fixture.coord = open_coord(&fixture);
-    fixture_close(&fixture);
-}
-END_TEST
-
 int main(void) {
     static const struct test tests[] = {
         TEST(paths_cluster_id_and_broker_ids_are_made_as_kafka_makes_them),
         TEST(a_broker_registers_with_its_czxid_and_again_after_its_session_expired),
         TEST(a_foreign_owner_is_waited_for_and_a_foreign_address_is_refused),
-        TEST(settings_are_written_fenced_and_everyone_hears_of_them),
     };
-    return run_tests("registration and settings", tests, sizeof tests / sizeof tests[0]);
+    return run_tests("registration", tests, sizeof tests / sizeof tests[0]);
 }
