@@ -77,6 +77,10 @@ struct dispatcher *broker_dispatcher(struct broker *broker) {
     return broker->dispatcher;
 }
 
+bool broker_is_idle(const struct broker *broker) {
+    return broker->logs == NULL || log_manager_is_idle(broker->logs);
+}
+
 int32_t broker_id(const struct broker *broker) {
     return broker->id;
 }

@@ -40,6 +40,8 @@ void broker_start(struct broker *broker);
 /* Where frames go, from on_serving to the end of broker_stop. */
 struct dispatcher *broker_dispatcher(struct broker *broker);
 int32_t broker_id(const struct broker *broker);
+/* After the stop: no worker has anything of the broker's to do. */
+bool broker_is_idle(const struct broker *broker);
 /* Controlled shutdown, then everything is closed cleanly (zookeeper-mode.md 2.2). The coord session is left open: its
  * owner closes it last, which is when the registration disappears. */
 void broker_stop(struct broker *broker, void (*on_stopped)(void *context), void *context);

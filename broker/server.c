@@ -162,7 +162,8 @@ static int open_all(struct server *server) {
 
 static void on_idle_check(struct timer *timer) {
     struct server *server = CONTAINER_OF(timer, struct server, idle_timer);
-    if (peers_is_idle(server->peers) || clock_now_ms(loop_clock(server->loop)) >= server->idle_deadline_ms) {
+    if ((peers_is_idle(server->peers) && broker_is_idle(server->broker)) ||
+        clock_now_ms(loop_clock(server->loop)) >= server->idle_deadline_ms) {
         loop_stop(server->loop);
     } else {
         timer_start(loop_clock(server->loop), timer, IDLE_CHECK_MS, on_idle_check);

@@ -91,7 +91,7 @@ void partition_runtime_fail(struct partition_runtime *partition, int error) {
     if (partition->is_offline) {
         return;
     }
-    trace_error(AREA, "%s-%d: %s; its log directory goes offline", partition->topic, partition->index,
+    trace_debug(AREA, "%s-%d: %s; its log directory goes offline", partition->topic, partition->index,
                 error_text(error));
     struct log *log = partition->log;
     partition_runtime_set_offline(partition);

@@ -46,6 +46,8 @@ struct disk_ops {
     int (*lock)(struct disk_file *file);
     /* Bytes total and usable in the file system that holds `path`. */
     int (*space)(struct disk *disk, const char *path, int64_t *ret_total, int64_t *ret_usable);
+    /* Several threads may use the disk at once. False in simulations, where everything happens on one. */
+    bool is_concurrent;
     /* Wall time of the last change of content, for segments without timestamps. May be NULL: then unknown. */
     int64_t (*modified_ms)(struct disk_file *file);
 };

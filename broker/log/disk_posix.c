@@ -212,6 +212,7 @@ struct disk *disk_posix(void) {
         .lock = posix_lock,
         .space = posix_space,
         .modified_ms = posix_modified_ms,
+        .is_concurrent = true,
     };
     static struct disk disk = {.ops = &ops};
     return &disk;

@@ -13,11 +13,12 @@
 #define EPOCH_ENTRIES_MAX (1 << 20)
 
 void epoch_cache_init(struct epoch_cache *cache, const struct log_place *place) {
-    *cache = (struct epoch_cache){.place = place};
+    *cache = (struct epoch_cache){.place = place, .file = replaced_file_create()};
 }
 
 void epoch_cache_deinit(struct epoch_cache *cache) {
     free(cache->entries);
+    replaced_file_unref(cache->file);
     *cache = (struct epoch_cache){0};
 }
 
@@ -29,21 +30,27 @@ static void cache_push(struct epoch_cache *cache, int32_t epoch, int64_t offset)
     cache->entries[cache->count++] = (struct epoch_entry){.epoch = epoch, .start_offset = offset};
 }
 
+/* The file's text and path. */
+static void cache_print(const struct epoch_cache *cache, struct byte_buffer *ret_text, char ret_path[LOG_PATH_SIZE]) {
+    checkpoint_print(ret_text, "0\n%d\n", cache->count);
+    for (int32_t i = 0; i < cache->count; i++) {
+        checkpoint_print(ret_text, "%d %" PRId64 "\n", cache->entries[i].epoch, cache->entries[i].start_offset);
+    }
+    path_join(ret_path, cache->place->directory, "leader-epoch-checkpoint");
+}
+
 static int cache_write(const struct epoch_cache *cache) {
     struct byte_buffer text = {0};
-    checkpoint_print(&text, "0\n%d\n", cache->count);
-    for (int32_t i = 0; i < cache->count; i++) {
-        checkpoint_print(&text, "%d %" PRId64 "\n", cache->entries[i].epoch, cache->entries[i].start_offset);
-    }
     char path[LOG_PATH_SIZE];
-    path_join(path, cache->place->directory, "leader-epoch-checkpoint");
+    cache_print(cache, &text, path);
 #ifdef MUTANT_M12 /* unsynced */
     struct disk_file *file;
     int error = disk_open(cache->place->disk, path, DISK_CREATE | DISK_TRUNCATE, &file);
     error = error != 0 ? error : disk_write(file, text.data, text.size, 0);
     disk_file_unref(file);
 #else
-    int error = file_replace(cache->place->disk, cache->place->directory, path, text.data, text.size);
+    int error =
+        replaced_file_write(cache->file, cache->place->disk, cache->place->directory, path, text.data, text.size);
 #endif
     byte_buffer_deinit(&text);
     return error;
@@ -134,9 +141,10 @@ int epoch_cache_truncate_from_end(struct epoch_cache *cache, int64_t offset) {
     return cache->count == before ? 0 : cache_write(cache);
 }
 
-int epoch_cache_truncate_from_start(struct epoch_cache *cache, int64_t offset) {
+void epoch_cache_truncate_from_start(struct epoch_cache *cache, int64_t offset, struct file_write **ret_write) {
+    *ret_write = NULL;
     if (cache->count == 0 || cache->entries[0].start_offset >= offset) {
-        return 0;
+        return;
     }
     int32_t gone = 0; /* entries that begin at or before the offset; the last of them moves there */
     while (gone < cache->count && cache->entries[gone].start_offset <= offset) {
@@ -145,7 +153,10 @@ int epoch_cache_truncate_from_start(struct epoch_cache *cache, int64_t offset) {
     cache->entries[gone - 1].start_offset = offset;
     memmove(cache->entries, cache->entries + gone - 1, (size_t)(cache->count - gone + 1) * sizeof *cache->entries);
     cache->count -= gone - 1;
-    return cache_write(cache);
+    struct byte_buffer text = {0};
+    char path[LOG_PATH_SIZE];
+    cache_print(cache, &text, path);
+    *ret_write = file_write_create(cache->file, cache->place->disk, cache->place->directory, path, &text);
 }
 
 int epoch_cache_clear(struct epoch_cache *cache) {

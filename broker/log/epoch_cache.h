@@ -17,6 +17,7 @@ struct epoch_cache {
     struct epoch_entry *entries; /* both epochs and offsets ascend */
     int32_t count;
     int32_t capacity;
+    struct replaced_file *file;
 };
 
 void epoch_cache_init(struct epoch_cache *cache, const struct log_place *place);
@@ -31,8 +32,10 @@ struct log_epoch_end epoch_cache_end_offset(const struct epoch_cache *cache, int
 int32_t epoch_cache_epoch_at(const struct epoch_cache *cache, int64_t offset);
 /* Drops what begins at or after `offset`. */
 int epoch_cache_truncate_from_end(struct epoch_cache *cache, int64_t offset);
-/* Drops what ends at or before `offset`; the epoch that contains it begins there from now on. */
-int epoch_cache_truncate_from_start(struct epoch_cache *cache, int64_t offset);
+/* Drops what ends at or before `offset`; the epoch that contains it begins there from now on. The file may wait: what
+ * it says of offsets below the log start is dropped when it is loaded. *ret_write is what has to be run, on any thread,
+ * or NULL. */
+void epoch_cache_truncate_from_start(struct epoch_cache *cache, int64_t offset, struct file_write **ret_write);
 int epoch_cache_clear(struct epoch_cache *cache);
 
 #endif

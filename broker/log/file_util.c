@@ -2,7 +2,9 @@
 #include "broker/log/file_util.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "broker/base/check.h"
 #include "broker/base/errors.h"
@@ -35,7 +37,7 @@ int file_read_whole(struct disk *disk, const char *path, size_t size_max, struct
     return error;
 }
 
-int file_replace(struct disk *disk, const char *directory, const char *path, const void *data, size_t size) {
+static int write_by_rename(struct disk *disk, const char *path, const void *data, size_t size, bool sync) {
     char temporary[LOG_PATH_SIZE];
     int length = snprintf(temporary, sizeof temporary, "%s.tmp", path);
     CHECK(length > 0 && length < LOG_PATH_SIZE);
@@ -45,17 +47,94 @@ int file_replace(struct disk *disk, const char *directory, const char *path, con
         return error;
     }
     error = disk_write(file, data, size, 0);
-    if (error == 0) {
+    if (error == 0 && sync) {
         error = disk_sync(file);
     }
     disk_file_unref(file);
-    if (error == 0) {
-        error = disk->ops->rename(disk, temporary, path);
+    if (error != 0) {
+        disk->ops->unlink(disk, temporary); /* a full disk is not helped by half a file */
+        return error;
     }
-    if (error == 0) {
-        error = disk->ops->sync_directory(disk, directory);
+    return disk->ops->rename(disk, temporary, path);
+}
+
+int file_write_unsynced(struct disk *disk, const char *path, const void *data, size_t size) {
+    return write_by_rename(disk, path, data, size, false);
+}
+
+int file_replace(struct disk *disk, const char *directory, const char *path, const void *data, size_t size) {
+    int error = write_by_rename(disk, path, data, size, true);
+    return error != 0 ? error : disk->ops->sync_directory(disk, directory);
+}
+
+struct replaced_file {
+    pthread_mutex_t mutex; /* held while the file is written: it guards the temporary file, and `written` */
+    int64_t written;       /* number of the content that is in the file */
+    int64_t last;          /* number given last; atomic, like the references */
+    int32_t references;
+};
+
+struct replaced_file *replaced_file_create(void) {
+    struct replaced_file *file = xcalloc(1, sizeof *file);
+    CHECK(pthread_mutex_init(&file->mutex, NULL) == 0);
+    file->references = 1;
+    return file;
+}
+
+struct replaced_file *replaced_file_unref(struct replaced_file *file) {
+    if (file != NULL && __atomic_sub_fetch(&file->references, 1, __ATOMIC_ACQ_REL) == 0) {
+        pthread_mutex_destroy(&file->mutex);
+        free(file);
     }
+    return NULL;
+}
+
+static int64_t next_number(struct replaced_file *file) {
+    return __atomic_add_fetch(&file->last, 1, __ATOMIC_RELAXED);
+}
+
+static int replace_in_order(struct replaced_file *file, int64_t number, struct disk *disk, const char *directory,
+                            const char *path, const void *data, size_t size) {
+    int error = 0;
+    pthread_mutex_lock(&file->mutex);
+    if (number > file->written) {
+        error = file_replace(disk, directory, path, data, size);
+        file->written = error == 0 ? number : file->written;
+    }
+    pthread_mutex_unlock(&file->mutex);
     return error;
+}
+
+int replaced_file_write(struct replaced_file *file, struct disk *disk, const char *directory, const char *path,
+                        const void *data, size_t size) {
+    return replace_in_order(file, next_number(file), disk, directory, path, data, size);
+}
+
+struct file_write *file_write_create(struct replaced_file *file, struct disk *disk, const char *directory,
+                                     const char *path, struct byte_buffer *bytes) {
+    struct file_write *write = xcalloc(1, sizeof *write);
+    __atomic_add_fetch(&file->references, 1, __ATOMIC_RELAXED);
+    *write = (struct file_write){.file = file,
+                                 .number = next_number(file),
+                                 .disk = disk,
+                                 .directory = xstrdup(directory),
+                                 .path = xstrdup(path),
+                                 .bytes = *bytes};
+    *bytes = (struct byte_buffer){0};
+    return write;
+}
+
+void file_write_run(struct file_write *write) {
+    write->error = replace_in_order(write->file, write->number, write->disk, write->directory, write->path,
+                                    write->bytes.data, write->bytes.size);
+}
+
+void file_write_destroy(struct file_write *write) {
+    replaced_file_unref(write->file);
+    byte_buffer_deinit(&write->bytes);
+    free(write->directory);
+    free(write->path);
+    free(write);
 }
 
 int file_remove(struct disk *disk, const char *path) {

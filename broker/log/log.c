@@ -15,8 +15,9 @@ int log_fence(struct log *log, int error) {
 #ifdef MUTANT_M13 /* goes on after an I/O error */
     return 0;
 #endif
-    if (error != 0) {
+    if (error != 0 && !log->is_fenced) {
         log->is_fenced = true;
+        log->fence_error = error;
     }
     return error;
 }
@@ -209,7 +210,6 @@ int64_t log_recovery_point(const struct log *log) {
 
 void log_set_config(struct log *log, const struct log_config *config) {
     log->config = *config;
-    log->roll_ms = config->segment_ms;
 }
 
 const struct log_config *log_get_config(const struct log *log) {
@@ -232,6 +232,22 @@ int log_producer_state(const struct log *log, int64_t producer_id, struct log_pr
     return producer_state_find(&log->producers, producer_id, ret) ? 0 : ERR_NOT_FOUND;
 }
 
+int log_truncate_epochs_from_start(struct log *log, int64_t offset) {
+    struct file_write *write;
+    epoch_cache_truncate_from_start(&log->epochs, offset, &write);
+    if (write == NULL) {
+        return 0;
+    }
+    if (log->hooks.write_later != NULL) {
+        log->hooks.write_later(log->hooks.context, log, write);
+        return 0;
+    }
+    file_write_run(write);
+    int error = write->error;
+    file_write_destroy(write);
+    return error;
+}
+
 int log_set_topic_id(struct log *log, struct uuid id) {
     if (log->is_fenced) {
         return ERR_FENCED;
@@ -248,10 +264,11 @@ int log_set_topic_id(struct log *log, struct uuid id) {
     checkpoint_print(&bytes, "version: 0\ntopic_id: %s", text);
     char path[LOG_PATH_SIZE];
     path_join(path, log->place.directory, "partition.metadata");
-    int error = file_replace(log->place.disk, log->place.directory, path, bytes.data, bytes.size);
+    int error = file_write_unsynced(log->place.disk, path, bytes.data, bytes.size);
     byte_buffer_deinit(&bytes);
     if (error == 0) {
         log->topic_id = id;
+        log->has_unsynced_metadata = true;
     }
     return log_fence(log, error);
 }
@@ -267,8 +284,11 @@ int log_read_topic_id(struct log *log) {
         const char *at = strstr((const char *)bytes.data, key);
         at = at == NULL ? "" : at + strlen(key);
         at += strspn(at, " ");
-        error = uuid_parse((struct str){at, (int32_t)strcspn(at, " \r\n")}, &log->topic_id);
-        error = error == 0 ? 0 : ERR_CORRUPT;
+        if (uuid_parse((struct str){at, (int32_t)strcspn(at, " \r\n")}, &log->topic_id) != 0) {
+            /* It is synced with the first flush. A power cut before may leave it empty or torn: the controller's next
+             * command says the id again. */
+            trace_warn("log", "%s is not readable and taken to be missing", path);
+        }
     }
     byte_buffer_deinit(&bytes);
     return error == ERR_NOT_FOUND ? 0 : error;

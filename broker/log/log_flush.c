@@ -72,6 +72,14 @@ bool log_flush_begin(struct log *log, int64_t offset, struct log_flush *ret_flus
             ret_flush->error = add_segment(ret_flush, &log->place, segment);
         }
     }
+    if (log->has_unsynced_metadata && ret_flush->error == 0) {
+        /* Rule 24: partition.metadata is durable no later than the first data. */
+        char path[LOG_PATH_SIZE];
+        path_join(path, log->place.directory, "partition.metadata");
+        is_wanted = true;
+        ret_flush->error = add_path(ret_flush, path);
+        log->has_unsynced_metadata = false;
+    }
     if (!is_wanted) {
         log_flush_discard(ret_flush);
     }

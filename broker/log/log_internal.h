@@ -32,6 +32,8 @@ struct log_hooks {
     void (*flush_wanted)(void *context, struct log *log, int64_t offset);
     /* A file was renamed to .deleted and may go after file.delete.delay.ms. */
     void (*delete_later)(void *context, struct log *log, const char *path);
+    /* A file of this log is to be replaced, in the background; takes the write. NULL: at once. */
+    void (*write_later)(void *context, struct log *log, struct file_write *write);
     /* A truncation moved the recovery point back: the checkpoint must say so before anything is appended. */
     int (*recovery_point_lowered)(void *context, struct log *log);
     void *context;
@@ -46,6 +48,7 @@ struct log {
     struct log_hooks hooks;
     struct uuid topic_id;
     bool is_fenced;
+    int fence_error;               /* why, 0 after a clean close */
     struct log_segment **segments; /* by base offset; never empty once open */
     int32_t segment_count;
     int32_t segment_capacity;
@@ -54,12 +57,12 @@ struct log {
     int64_t start_offset;
     int64_t end_offset;
     int64_t recovery_point;
-    int64_t roll_ms;     /* segment.ms less this segment's jitter */
     int64_t truncations; /* counts them, so that a flush that ran meanwhile is not believed */
     int64_t last_flush_ms;
-    int64_t recovered_end; /* while loading: where the batches of the segment looked at end */
-    bool is_sparse;        /* while loading: offsets are missing between batches, so it was compacted once */
-    bool parent_is_synced; /* the partition directory's own name is on stable storage */
+    int64_t recovered_end;      /* while loading: where the batches of the segment looked at end */
+    bool is_sparse;             /* while loading: offsets are missing between batches, so it was compacted once */
+    bool parent_is_synced;      /* the partition directory's own name is on stable storage */
+    bool has_unsynced_metadata; /* partition.metadata was written and not yet synced */
     struct record_workspace *workspace;
     bool owns_workspace;
     struct log_tail_batch tail[LOG_TAIL_MAX]; /* of the active segment; a ring that ends at tail_next */
@@ -89,6 +92,9 @@ int log_open(const struct log_open_options *options, struct log **ret_log);
 int log_close(struct log *log);
 /* Frees memory and closes files; writes nothing. */
 void log_destroy(struct log *log);
+
+/* Raises the start of the epoch cache; the file follows in the background. */
+int log_truncate_epochs_from_start(struct log *log, int64_t offset);
 
 /* Every call that met an I/O error passes it through here on its way out: from then on the log only says ERR_FENCED. */
 int log_fence(struct log *log, int error);

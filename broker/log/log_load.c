@@ -359,7 +359,7 @@ static int load(struct log *log, const struct log_open_options *options) {
     mark_synced(log);
     error = epoch_cache_truncate_from_end(&log->epochs, log->end_offset);
     if (error == 0) {
-        error = epoch_cache_truncate_from_start(&log->epochs, log->start_offset);
+        error = log_truncate_epochs_from_start(log, log->start_offset);
     }
     if (error == 0) {
         error = log_remove_stray_snapshots(log);

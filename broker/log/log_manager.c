@@ -88,27 +88,65 @@ static struct log_config topic_config(const struct log_manager *manager, const c
     return config;
 }
 
-int manager_open_log(struct log_manager *manager, struct managed_log *entry, int32_t directory, bool is_clean) {
+static void collect_deletion(void *context, struct log *log, const char *path) {
+    (void)log;
+    struct log_opening *opening = context;
+    opening->deletions =
+        xrealloc(opening->deletions, (size_t)(opening->deletion_count + 1) * sizeof *opening->deletions);
+    opening->deletions[opening->deletion_count++] = xstrdup(path);
+}
+
+void manager_opening_init(struct log_manager *manager, struct managed_log *entry, int32_t directory, bool is_clean,
+                          struct log_opening *ret_opening) {
+    if (entry->directory != directory) {
+        manager_forget_checkpoints(entry);
+    }
+    entry->directory = directory;
     char path[LOG_PATH_SIZE];
     path_join(path, manager->directories[directory].path, entry->key);
-    struct log_open_options options = {.disk = manager->disk,
-                                       .clock = manager->clock,
-                                       .directory = path,
-                                       .topic = entry->topic,
-                                       .partition = entry->partition,
-                                       .config = topic_config(manager, entry->topic),
-                                       .recovery_point = entry->recovery_point,
-                                       .start_offset = entry->start_offset,
-                                       .had_clean_shutdown = is_clean,
-                                       .hooks = manager_hooks(manager),
-                                       .workspace = manager->workspace};
-    int error = log_open(&options, &entry->log);
-    if (error == 0) {
-        entry->directory = directory;
+    *ret_opening = (struct log_opening){.entry = entry, .directory = directory, .path = xstrdup(path)};
+    ret_opening->options = (struct log_open_options){.disk = manager->disk,
+                                                     .clock = manager->clock,
+                                                     .directory = ret_opening->path,
+                                                     .topic = entry->topic,
+                                                     .partition = entry->partition,
+                                                     .config = topic_config(manager, entry->topic),
+                                                     .recovery_point = entry->recovery_point,
+                                                     .start_offset = entry->start_offset,
+                                                     .had_clean_shutdown = is_clean};
+}
+
+int manager_opening_run(struct log_opening *opening, struct record_workspace *workspace) {
+    opening->options.workspace = workspace;
+    opening->options.hooks = (struct log_hooks){.delete_later = collect_deletion, .context = opening};
+    opening->error = log_open(&opening->options, &opening->log);
+    return opening->error;
+}
+
+int manager_opening_settle(struct log_manager *manager, struct log_opening *opening) {
+    struct managed_log *entry = opening->entry;
+    int error = opening->error;
+    if (opening->log != NULL) {
+        entry->log = opening->log;
+        entry->log->hooks = manager_hooks(manager);
+        entry->log->workspace = manager->workspace;
         entry->serial = manager->next_serial++;
-        manager->directories[directory].log_count++;
+        manager->directories[opening->directory].log_count++;
     }
+    for (int32_t i = 0; i < opening->deletion_count; i++) {
+        manager_delete_later(manager, opening->deletions[i], false, opening->options.config.file_delete_delay_ms);
+        free(opening->deletions[i]);
+    }
+    free(opening->deletions);
+    free(opening->path);
     return error;
+}
+
+static int open_new_log(struct log_manager *manager, struct managed_log *entry, int32_t directory) {
+    struct log_opening opening;
+    manager_opening_init(manager, entry, directory, false, &opening);
+    manager_opening_run(&opening, manager->workspace);
+    return manager_opening_settle(manager, &opening);
 }
 
 /* The online directory with the fewest partitions, -1 when there is none. */
@@ -130,14 +168,17 @@ static int create_log(struct log_manager *manager, const char *topic, int32_t pa
     }
     struct managed_log *entry = manager_add_entry(manager, topic, partition);
     /* What a checkpoint said of an earlier log of this name is not true of the new one. */
-    entry->recovery_point = 0;
-    entry->start_offset = 0;
-    entry->high_watermark = 0;
+    manager_forget_checkpoints(entry);
     char path[LOG_PATH_SIZE];
     path_join(path, manager->directories[directory].path, entry->key);
     int error = manager->disk->ops->make_directory(manager->disk, path);
     if (error == 0 || error == ERR_EXISTS) {
-        error = manager_open_log(manager, entry, directory, false);
+        error = open_new_log(manager, entry, directory);
+    }
+    if (error == 0 && manager->directories[directory].checkpoints[CHECKPOINT_RECOVERY_POINT].is_being_written) {
+        /* The file may still tell of a log of this name that was deleted a moment ago. Believing its recovery point
+         * after a power cut would leave the new log's segments unchecked. */
+        error = manager_write_checkpoint(manager, directory, CHECKPOINT_RECOVERY_POINT);
     }
     if (error != 0) {
         manager_fail_directory(manager, directory, error, "creating a log");
@@ -214,14 +255,10 @@ int log_manager_delete(struct log_manager *manager, const char *topic, int32_t p
     int64_t delay_ms = log_get_config(entry->log)->file_delete_delay_ms;
     entry_free(manager, entry);
     place->log_count--;
-    for (int kind = CHECKPOINT_RECOVERY_POINT; error == 0 && kind <= CHECKPOINT_HIGH_WATERMARK; kind++) {
+    for (int kind = CHECKPOINT_RECOVERY_POINT; kind <= CHECKPOINT_HIGH_WATERMARK; kind++) {
         if (kind != CHECKPOINT_HIGH_WATERMARK || manager->high_watermarks_enabled) {
-            error = manager_write_checkpoint(manager, directory, (enum checkpoint_kind)kind);
+            manager_checkpoint_later(manager, directory, (enum checkpoint_kind)kind);
         }
-    }
-    if (error != 0) {
-        manager_fail_directory(manager, directory, error, "writing a checkpoint");
-        return error;
     }
     manager_delete_later(manager, path, true, delay_ms);
     return 0;
@@ -257,7 +294,9 @@ static struct managed_log *entry_of(const struct log_manager *manager, const str
 void log_manager_fail_directory_of(struct log_manager *manager, struct log *log) {
     const struct managed_log *entry = entry_of(manager, log);
     if (entry != NULL) {
-        manager_log_failed(manager, entry, ERR_IO, "using a log");
+        char what[LOG_DIRECTORY_NAME_MAX + 32];
+        snprintf(what, sizeof what, "using the log of %s", entry->key);
+        manager_log_failed(manager, entry, log->fence_error != 0 ? log->fence_error : ERR_IO, what);
     }
 }
 
@@ -328,20 +367,20 @@ void log_manager_destroy(struct log_manager *manager) {
     while (manager->deletions != NULL) {
         struct pending_deletion *item = manager->deletions;
         manager->deletions = item->next;
-        free(item->path);
-        free(item);
+        manager_deletion_free(item);
     }
     for (int32_t i = 0; i < manager->directory_count; i++) {
         disk_file_unref(manager->directories[i].lock);
         free(manager->directories[i].path);
         free(manager->directories[i].cluster_id);
+        for (int kind = 0; kind < CHECKPOINT_KINDS; kind++) {
+            replaced_file_unref(manager->directories[i].checkpoints[kind].file);
+        }
     }
     free(manager->directories);
     free(manager->cluster_id);
     record_workspace_destroy(manager->workspace);
     manager->link->manager = NULL;
-    if (--manager->link->references == 0) {
-        free(manager->link);
-    }
+    manager_link_release(manager->link);
     free(manager);
 }

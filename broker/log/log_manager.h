@@ -74,6 +74,8 @@ struct log_directory_info {
 };
 int32_t log_manager_directories(struct log_manager *manager, struct log_directory_info *ret_list, int32_t capacity);
 
+/* True when no worker has anything of ours to do: what the manager refers to may be freed without a leak. */
+bool log_manager_is_idle(const struct log_manager *manager);
 /* Writes every checkpoint now. */
 int log_manager_checkpoint(struct log_manager *manager);
 /* Clean stop: flush all, producer snapshots, checkpoints, .kafka_cleanshutdown. */

@@ -15,6 +15,15 @@
 /* First look at retention after the start, as Kafka's initial task delay. */
 #define INITIAL_DELAY_MS 30000
 
+enum checkpoint_kind { CHECKPOINT_RECOVERY_POINT, CHECKPOINT_START_OFFSET, CHECKPOINT_HIGH_WATERMARK };
+#define CHECKPOINT_KINDS 3
+
+struct log_checkpoint {
+    struct replaced_file *file;
+    bool is_being_written; /* by a worker */
+    bool is_wanted_again;  /* when that is done */
+};
+
 struct log_directory {
     char *path;
     struct disk_file *lock;
@@ -24,6 +33,7 @@ struct log_directory {
     int32_t broker_id;
     char *cluster_id;
     int32_t log_count;
+    struct log_checkpoint checkpoints[CHECKPOINT_KINDS];
 };
 
 /* One partition: its log, or only what the checkpoints say of it. */
@@ -31,8 +41,9 @@ struct managed_log {
     char *key; /* "topic-partition", also the directory's name */
     char *topic;
     int32_t partition;
-    struct log *log; /* NULL: only in a checkpoint */
-    int32_t directory;
+    struct log *log;   /* NULL: only in a checkpoint */
+    int32_t directory; /* that holds the log, or whose checkpoints tell of it; -1 neither */
+    bool is_loading;
     int64_t serial; /* tells a log from another of the same name made later */
     int64_t recovery_point;
     int64_t start_offset;
@@ -48,6 +59,7 @@ struct manager_link {
 
 struct pending_deletion {
     struct pending_deletion *next;
+    struct manager_link *link; /* once a worker has it */
     struct disk *disk;
     char *path;
     bool is_directory;
@@ -81,17 +93,44 @@ struct log_manager {
 
 struct managed_log *manager_find_entry(const struct log_manager *manager, const char *topic, int32_t partition);
 struct managed_log *manager_add_entry(struct log_manager *manager, const char *topic, int32_t partition);
-int manager_open_log(struct log_manager *manager, struct managed_log *entry, int32_t directory, bool is_clean);
+
+/* Opening a log in three steps, so that the middle one can run on any thread. */
+struct log_opening {
+    struct managed_log *entry;
+    int32_t directory;
+    char *path;
+    struct log_open_options options;
+    char **deletions; /* files renamed to .deleted meanwhile */
+    int32_t deletion_count;
+    struct log *log;
+    int error;
+};
+void manager_opening_init(struct log_manager *manager, struct managed_log *entry, int32_t directory, bool is_clean,
+                          struct log_opening *ret_opening);
+int manager_opening_run(struct log_opening *opening, struct record_workspace *workspace);
+/* The log, if there is one, becomes the entry's. Frees the opening; returns its error. */
+int manager_opening_settle(struct log_manager *manager, struct log_opening *opening);
 void manager_fail_directory(struct log_manager *manager, int32_t directory, int error, const char *what);
 /* A log's operation failed: that takes its whole directory. */
 void manager_log_failed(struct log_manager *manager, const struct managed_log *entry, int error, const char *what);
 /* The partition's high watermark as far as anyone knows it. */
 int64_t manager_high_watermark(const struct log_manager *manager, const struct managed_log *entry);
+void manager_start_flush(struct log_manager *manager, const struct managed_log *entry, int64_t offset);
+void manager_arm_deletions(struct log_manager *manager);
+void manager_deletion_free(struct pending_deletion *item);
 void manager_delete_later(struct log_manager *manager, const char *path, bool is_directory, int64_t delay_ms);
 struct log_hooks manager_hooks(struct log_manager *manager);
 
-enum checkpoint_kind { CHECKPOINT_RECOVERY_POINT, CHECKPOINT_START_OFFSET, CHECKPOINT_HIGH_WATERMARK };
+/* Background work holds a reference to the link, and finds the manager gone (NULL) or there when it is done. */
+struct manager_link *manager_link_ref(struct log_manager *manager);
+void manager_link_release(struct manager_link *link);
+
+/* Now, on this thread. */
 int manager_write_checkpoint(struct log_manager *manager, int32_t directory, enum checkpoint_kind kind);
+/* In the background, with what is true now or later; a failure takes the directory offline. */
+void manager_checkpoint_later(struct log_manager *manager, int32_t directory, enum checkpoint_kind kind);
+/* What checkpoints said of a log is not true of the one that takes its place. */
+void manager_forget_checkpoints(struct managed_log *entry);
 int manager_read_checkpoints(struct log_manager *manager, int32_t directory);
 
 /* meta.properties of one directory; ERR_NOT_FOUND, ERR_INVALID with a message, or the disk's error. */

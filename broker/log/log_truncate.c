@@ -126,7 +126,7 @@ static int raise_start_offset(struct log *log, int64_t offset) {
     if (log->producers.end_offset < offset) {
         log->producers.end_offset = offset;
     }
-    return epoch_cache_truncate_from_start(&log->epochs, offset);
+    return log_truncate_epochs_from_start(log, offset);
 }
 
 int log_increase_start_offset(struct log *log, int64_t offset) {

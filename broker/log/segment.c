@@ -6,6 +6,7 @@
 
 #include "broker/base/check.h"
 #include "broker/base/errors.h"
+#include "broker/base/random.h"
 
 static const char *const segment_suffixes[] = {".log", ".index", ".timeindex", ".txnindex"};
 
@@ -49,6 +50,10 @@ int segment_create(const struct log_place *place, int64_t base_offset, const str
     struct log_segment *segment = segment_allocate(place, base_offset, wall_ms);
     path_of_offset(path, place, base_offset, ".log");
     int error = disk_open(place->disk, path, DISK_CREATE | DISK_EXCLUSIVE, &segment->file);
+    if (error == 0 && config->preallocate) {
+        segment->is_preallocated = true;
+        error = disk_truncate(segment->file, config->segment_bytes);
+    }
     if (error == 0) {
         error = segment_activate(segment, config);
     }
@@ -100,7 +105,14 @@ int segment_deactivate(struct log_segment *segment) {
     if (error == 0) {
         error = segment_index_deactivate(&segment->offset_index);
     }
-    return error != 0 ? error : segment_index_deactivate(&segment->time_index);
+    if (error == 0) {
+        error = segment_index_deactivate(&segment->time_index);
+    }
+    if (error == 0 && segment->is_preallocated) {
+        segment->is_preallocated = false;
+        error = disk_truncate(segment->file, segment->size);
+    }
+    return error;
 }
 
 int segment_note_batch(struct log_segment *segment, const struct record_batch *header, int64_t position,
@@ -146,7 +158,21 @@ int segment_first_timestamp(struct log_segment *segment, int64_t *ret_timestamp)
     return 0;
 }
 
-int segment_should_roll(struct log_segment *segment, const struct log_config *config, int64_t roll_ms, int64_t bytes,
+int64_t segment_roll_ms(const struct log_segment *segment, const struct log_config *config) {
+    int64_t jitter_ms = MIN(config->segment_jitter_ms, config->segment_ms);
+    if (jitter_ms <= 0) {
+        return config->segment_ms;
+    }
+    uint64_t seed = (uint64_t)segment->base_offset;
+    for (const char *at = segment->place->directory; *at != 0; at++) {
+        seed = seed * 31 + (uint8_t)*at;
+    }
+    struct random random;
+    random_seed(&random, seed);
+    return config->segment_ms - (int64_t)random_below(&random, (uint64_t)jitter_ms);
+}
+
+int segment_should_roll(struct log_segment *segment, const struct log_config *config, int64_t bytes,
                         int64_t last_offset, int64_t max_timestamp, int64_t wall_ms, bool *ret_roll) {
     int64_t first;
     int error = segment_first_timestamp(segment, &first);
@@ -154,7 +180,8 @@ int segment_should_roll(struct log_segment *segment, const struct log_config *co
         return error;
     }
     int64_t waited_ms = first >= 0 ? max_timestamp - first : wall_ms - segment->created_ms;
-    *ret_roll = segment->size > (int64_t)config->segment_bytes - bytes || (segment->size > 0 && waited_ms > roll_ms) ||
+    *ret_roll = segment->size > (int64_t)config->segment_bytes - bytes ||
+                (segment->size > 0 && waited_ms > segment_roll_ms(segment, config)) ||
                 segment_index_is_full(&segment->offset_index) || segment_index_is_full(&segment->time_index) ||
                 last_offset - segment->base_offset > INT32_MAX;
     return 0;
@@ -244,6 +271,7 @@ int segment_truncate(struct log_segment *segment, int64_t offset, int64_t wall_m
     if (error == 0 && found == 1) {
         error = disk_truncate(segment->file, first_gone.position);
         segment->size = first_gone.position;
+        segment->is_preallocated = false;
         segment->is_synced = false;
         if (error == 0) {
             /* Durable before anything is appended in its place: else, after a power cut, batches that were cut off

@@ -22,7 +22,8 @@ struct log_segment {
     int64_t max_timestamp_offset; /* last offset of its batch */
     int64_t first_timestamp;      /* max timestamp of the first batch, the base for rolling by time */
     bool first_timestamp_known;
-    bool is_synced; /* nothing was written since the last sync */
+    bool is_synced;       /* nothing was written since the last sync */
+    bool is_preallocated; /* the file is longer than its content (log.preallocate) */
     int64_t created_ms;
     int64_t bytes_since_index_entry;
 };
@@ -48,8 +49,11 @@ int segment_deactivate(struct log_segment *segment);
 int segment_note_batch(struct log_segment *segment, const struct record_batch *header, int64_t position,
                        int32_t index_interval_bytes);
 /* True when `bytes` more, ending at last_offset with max_timestamp, belong into another segment. */
-int segment_should_roll(struct log_segment *segment, const struct log_config *config, int64_t roll_ms, int64_t bytes,
+int segment_should_roll(struct log_segment *segment, const struct log_config *config, int64_t bytes,
                         int64_t last_offset, int64_t max_timestamp, int64_t wall_ms, bool *ret_roll);
+/* segment.ms less this segment's share of segment.jitter.ms, which depends on the partition's directory and the base
+ * offset alone: partitions filled alike do not all roll at once, and a run of the simulator can be repeated. */
+int64_t segment_roll_ms(const struct log_segment *segment, const struct log_config *config);
 /* First batch whose last offset is at or above `offset`: 1, 0 when all are below, or an error. */
 int segment_find(const struct log_segment *segment, int64_t offset, struct batch_position *ret);
 /* Offset after the last whole batch (the base offset when empty), and where that batch ends. */

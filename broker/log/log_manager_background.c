@@ -1,0 +1,212 @@
+/* Work the log manager hands to workers: flushes, checkpoints of epochs, deletions. Each job holds a link to the
+ * manager, which may be gone when the job is done, and the log's name and serial, since the log may be gone as well. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/base/check.h"
+#include "broker/base/errors.h"
+#include "broker/base/trace.h"
+#include "broker/log/log_manager_internal.h"
+
+struct manager_link *manager_link_ref(struct log_manager *manager) {
+    manager->link->references++;
+    return manager->link;
+}
+
+void manager_link_release(struct manager_link *link) {
+    if (--link->references == 0) {
+        free(link);
+    }
+}
+
+bool log_manager_is_idle(const struct log_manager *manager) {
+    return manager->link->references == 1;
+}
+
+/* A flush on its way through a worker. */
+struct flush_job {
+    struct manager_link *link;
+    char *topic;
+    int32_t partition;
+    int64_t serial;
+    struct log_flush flush;
+};
+
+static void flush_job_run(void *context) {
+    struct flush_job *job = context;
+    log_flush_run(&job->flush);
+}
+
+static void flush_job_done(void *context) {
+    struct flush_job *job = context;
+    struct log_manager *manager = job->link->manager;
+    struct managed_log *entry = manager != NULL ? manager_find_entry(manager, job->topic, job->partition) : NULL;
+    if (entry != NULL && entry->log != NULL && entry->serial == job->serial) {
+        int error = log_flush_finish(entry->log, &job->flush);
+        if (error != 0) {
+            manager_log_failed(manager, entry, error, "flushing a log");
+        }
+    } else {
+        log_flush_discard(&job->flush);
+    }
+    manager_link_release(job->link);
+    free(job->topic);
+    free(job);
+}
+
+void manager_start_flush(struct log_manager *manager, const struct managed_log *entry, int64_t offset) {
+    struct flush_job *job = xcalloc(1, sizeof *job);
+    if (!log_flush_begin(entry->log, offset, &job->flush)) {
+        free(job);
+        return;
+    }
+    job->link = manager_link_ref(manager);
+    job->topic = xstrdup(entry->topic);
+    job->partition = entry->partition;
+    job->serial = entry->serial;
+    clock_spawn(manager->clock, flush_job_run, flush_job_done, job);
+}
+
+static struct managed_log *entry_of(const struct log_manager *manager, const struct log *log) {
+    struct managed_log *entry = manager_find_entry(manager, log->topic, log->partition);
+    return entry != NULL && entry->log == log ? entry : NULL;
+}
+
+static void on_flush_wanted(void *context, struct log *log, int64_t offset) {
+    struct log_manager *manager = context;
+    const struct managed_log *entry = entry_of(manager, log);
+    if (entry != NULL) {
+        manager_start_flush(manager, entry, offset);
+    }
+}
+
+static void on_delete_later(void *context, struct log *log, const char *path) {
+    manager_delete_later(context, path, false, log->config.file_delete_delay_ms);
+}
+
+/* Another file of a log on its way through a worker. */
+struct write_job {
+    struct manager_link *link;
+    char *topic;
+    int32_t partition;
+    int64_t serial;
+    struct file_write *write;
+};
+
+static void write_job_run(void *context) {
+    file_write_run(((struct write_job *)context)->write);
+}
+
+static void write_job_done(void *context) {
+    struct write_job *job = context;
+    struct log_manager *manager = job->link->manager;
+    struct managed_log *entry = manager != NULL ? manager_find_entry(manager, job->topic, job->partition) : NULL;
+    /* Of a log that was deleted meanwhile nothing is left to write to. */
+    if (entry != NULL && entry->log != NULL && entry->serial == job->serial && job->write->error != 0) {
+        manager_log_failed(manager, entry, job->write->error, "writing an epoch checkpoint");
+    }
+    file_write_destroy(job->write);
+    manager_link_release(job->link);
+    free(job->topic);
+    free(job);
+}
+
+static void on_write_later(void *context, struct log *log, struct file_write *write) {
+    struct log_manager *manager = context;
+    const struct managed_log *entry = entry_of(manager, log);
+    CHECK(entry != NULL);
+    struct write_job *job = xcalloc(1, sizeof *job);
+    *job = (struct write_job){.link = manager_link_ref(manager),
+                              .topic = xstrdup(entry->topic),
+                              .partition = entry->partition,
+                              .serial = entry->serial,
+                              .write = write};
+    clock_spawn(manager->clock, write_job_run, write_job_done, job);
+}
+
+static int on_recovery_point_lowered(void *context, struct log *log) {
+    struct log_manager *manager = context;
+    const struct managed_log *entry = entry_of(manager, log);
+    return entry == NULL ? 0 : manager_write_checkpoint(manager, entry->directory, CHECKPOINT_RECOVERY_POINT);
+}
+
+struct log_hooks manager_hooks(struct log_manager *manager) {
+    return (struct log_hooks){.flush_wanted = on_flush_wanted,
+                              .delete_later = on_delete_later,
+                              .write_later = on_write_later,
+                              .recovery_point_lowered = on_recovery_point_lowered,
+                              .context = manager};
+}
+
+void manager_deletion_free(struct pending_deletion *item) {
+    free(item->path);
+    free(item);
+}
+
+static int remove_inside(void *context, const char *name, bool is_directory) {
+    struct pending_deletion *item = context;
+    char path[LOG_PATH_SIZE];
+    path_join(path, item->path, name);
+    return is_directory ? item->disk->ops->remove_directory(item->disk, path) : file_remove(item->disk, path);
+}
+
+static void deletion_run(void *context) {
+    struct pending_deletion *item = context;
+    int error = 0;
+    if (item->is_directory) {
+        error = item->disk->ops->list(item->disk, item->path, remove_inside, item);
+        if (error == 0) {
+            error = item->disk->ops->remove_directory(item->disk, item->path);
+        }
+    } else {
+        error = file_remove(item->disk, item->path);
+    }
+    /* What stays is taken up again by the next start. */
+    if (error != 0 && error != ERR_NOT_FOUND) {
+        trace_warn("log", "Failed to delete %s: %s", item->path, error_text(error));
+    }
+}
+
+static void deletion_done(void *context) {
+    struct pending_deletion *item = context;
+    manager_link_release(item->link);
+    manager_deletion_free(item);
+}
+
+static void on_deletion_timer(struct timer *timer);
+
+void manager_arm_deletions(struct log_manager *manager) {
+    if (manager->is_started && manager->deletions != NULL) {
+        timer_start(manager->clock, &manager->deletion_timer, manager->deletions->due_ms - clock_now_ms(manager->clock),
+                    on_deletion_timer);
+    }
+}
+
+static void on_deletion_timer(struct timer *timer) {
+    struct log_manager *manager = CONTAINER_OF(timer, struct log_manager, deletion_timer);
+    int64_t now_ms = clock_now_ms(manager->clock);
+    while (manager->deletions != NULL && manager->deletions->due_ms <= now_ms) {
+        struct pending_deletion *item = manager->deletions;
+        manager->deletions = item->next;
+        item->link = manager_link_ref(manager);
+        clock_spawn(manager->clock, deletion_run, deletion_done, item);
+    }
+    manager_arm_deletions(manager);
+}
+
+void manager_delete_later(struct log_manager *manager, const char *path, bool is_directory, int64_t delay_ms) {
+    struct pending_deletion *item = xcalloc(1, sizeof *item);
+    *item = (struct pending_deletion){.disk = manager->disk,
+                                      .path = xstrdup(path),
+                                      .is_directory = is_directory,
+                                      .due_ms = clock_now_ms(manager->clock) + delay_ms};
+    struct pending_deletion **link = &manager->deletions;
+    while (*link != NULL && (*link)->due_ms <= item->due_ms) {
+        link = &(*link)->next;
+    }
+    item->next = *link;
+    *link = item;
+    if (manager->deletions == item) {
+        manager_arm_deletions(manager);
+    }
+}
