@@ -32,7 +32,7 @@ static int64_t *checkpoint_field(struct managed_log *entry, enum checkpoint_kind
 
 /* Only what the directory that holds the log says counts: another may still tell of a replica that was moved away. */
 static void note_offset(struct managed_log *entry, int32_t directory, enum checkpoint_kind kind, int64_t offset) {
-    if (entry->log != NULL) {
+    if (entry->log != NULL || entry->is_loading) {
         return;
     }
     if (entry->directory != directory) {

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -42,10 +43,32 @@ static void clock_run_now(struct clock *clock, task_callback *run, void *context
     run(context);
 }
 
+static void do_job(struct test_clock *clock, const struct test_job *job) {
+    clock->is_working = true;
+    job->work(job->context);
+    clock->is_working = false;
+    job->done(job->context);
+}
+
 static void clock_spawn_now(struct clock *clock, task_callback *work, task_callback *done, void *context) {
-    (void)clock;
-    work(context);
-    done(context);
+    struct test_clock *test = CONTAINER_OF(clock, struct test_clock, base);
+    struct test_job job = {work, done, context};
+    if (test->defers_work) {
+        ck_assert_int_lt(test->job_count, (int)ARRAY_SIZE(test->jobs));
+        test->jobs[test->job_count++] = job;
+    } else {
+        do_job(test, &job);
+    }
+}
+
+bool test_clock_work(struct test_clock *clock) {
+    if (clock->job_count == 0) {
+        return false;
+    }
+    struct test_job job = clock->jobs[0];
+    memmove(clock->jobs, clock->jobs + 1, (size_t)--clock->job_count * sizeof job);
+    do_job(clock, &job);
+    return true;
 }
 
 void test_clock_init(struct test_clock *clock, int64_t wall_ms) {

@@ -11,9 +11,19 @@ struct test_clock {
     int64_t now_ms;
     int64_t wall_ms;
     struct timer *timers[32];
+    bool defers_work; /* spawned work waits for test_clock_work() instead of being done at once */
+    bool is_working;  /* what runs now runs as a worker would */
+    struct test_job {
+        task_callback *work;
+        task_callback *done;
+        void *context;
+    } jobs[64];
+    int job_count;
 };
 
 void test_clock_init(struct test_clock *clock, int64_t wall_ms);
+/* Does the oldest job and tells that it is done; false when there is none. */
+bool test_clock_work(struct test_clock *clock);
 /* Moves both times forward, firing timers on the way. */
 void test_clock_advance(struct test_clock *clock, int64_t by_ms);
 
