@@ -48,7 +48,10 @@ void broker_stop(struct broker *broker, void (*on_stopped)(void *context), void 
 /* Frees memory without any of that: after broker_stop, or as a crash. */
 void broker_destroy(struct broker *broker);
 
-/* Runs a broker with sockets, the disk and ZooKeeper until SIGTERM or SIGINT. Returns the process's exit status. */
-int broker_run(struct config *config);
+struct session_guard;
+
+/* Runs a broker with sockets, the disk and ZooKeeper until SIGTERM or SIGINT. The guard, which may be NULL, is told of
+ * every session and stays the caller's. Returns the process's exit status. */
+int broker_run(struct config *config, struct session_guard *guard);
 
 #endif

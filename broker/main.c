@@ -1,6 +1,7 @@
 /* kafka-server-start: flags, settings, where log lines go; then the broker runs until it is told to stop.
  *
- *   kafka-server-start [-daemon] server.properties [--override property=value]* [--check-config] [--version]
+ *   kafka-server-start [-daemon] server.properties [--override property=value]* [--check-config] [--no-session-guard]
+ *   kafka-server-start --version
  *
  * Exits 0 after a clean stop (where the Java broker's process dies of the signal it was stopped with), 1 otherwise. */
 #include <errno.h>
@@ -21,6 +22,7 @@
 #include "broker/broker.h"
 #include "broker/config.h"
 #include "broker/properties.h"
+#include "broker/session_guard.h"
 
 #define AREA "kafka.Kafka$"
 #define VERSION "3.9.2"
@@ -30,6 +32,7 @@
     "  -daemon             run in the background; output goes to $LOG_DIR/kafkaServer.out\n"                           \
     "  --override k=v      beats the file; may be repeated\n"                                                          \
     "  --check-config      say what is wrong with the settings, and do not start\n"                                    \
+    "  --no-session-guard  no second process that ends the ZooKeeper session if this one is killed\n"                  \
     "  --version           say which Kafka this broker speaks\n"                                                       \
     "  --help              this text\n"                                                                                \
     "\n"                                                                                                               \
@@ -40,6 +43,7 @@ struct flags {
     struct properties overrides;
     bool is_daemon;
     bool check_config;
+    bool without_guard;
 };
 
 static int log_file = -1;
@@ -119,6 +123,8 @@ static bool parse_flags(int count, char **arguments, struct flags *flags, int *r
             flags->is_daemon = true;
         } else if (strcmp(argument, "--check-config") == 0) {
             flags->check_config = true;
+        } else if (strcmp(argument, "--no-session-guard") == 0) {
+            flags->without_guard = true;
         } else if (strcmp(argument, "--override") == 0) {
             if (i + 1 == count || !take_override(flags, arguments[i + 1])) {
                 fprintf(stderr, "--override takes property=value\n%s", USAGE);
@@ -214,7 +220,7 @@ static void say(void *context, const char *line) {
     write_line(TRACE_INFO, line, (void *)&out_file);
 }
 
-static int run(struct flags *flags, struct config *config) {
+static int run(struct flags *flags, struct config *config, int argument_count, char **arguments) {
     if (flags->check_config) {
         printf("%s: the settings are valid\n", flags->path);
         return 0;
@@ -235,7 +241,11 @@ static int run(struct flags *flags, struct config *config) {
     free(directory);
     trace_info("kafka.server.KafkaConfig", "KafkaConfig values:");
     config_print(config, say, NULL);
-    return broker_run(config);
+    struct session_guard *guard =
+        flags->without_guard ? NULL : session_guard_start(config->zookeeper_connect, argument_count, arguments);
+    int status = broker_run(config, guard);
+    session_guard_end(guard);
+    return status;
 }
 
 int main(int argument_count, char **arguments) {
@@ -249,7 +259,7 @@ int main(int argument_count, char **arguments) {
         if (load_config(&flags, &config, &message) != 0) {
             status = refuse_to_start(message);
         } else {
-            status = run(&flags, config);
+            status = run(&flags, config, argument_count, arguments);
             config_destroy(config);
         }
     }

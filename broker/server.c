@@ -14,6 +14,7 @@
 #include "broker/network/loop.h"
 #include "broker/network/peer.h"
 #include "broker/notify.h"
+#include "broker/session_guard.h"
 #include "coordinator-client/coord_zookeeper.h"
 
 /* As Kafka names it: people and their log watchers look for these lines. */
@@ -25,6 +26,7 @@
 
 struct server {
     struct config *config;
+    struct session_guard *guard;
     struct loop *loop;
     struct coord *coord;
     struct peers *peers;
@@ -55,6 +57,11 @@ static void on_settings(void *context) {
     const struct config *config = server->config;
     network_set_limits(server->network, config->max_connections, config->max_connections_per_ip,
                        config->max_connections_per_ip_overrides);
+}
+
+static void on_credentials(void *context, int64_t session_id, const uint8_t password[16], int session_timeout_ms) {
+    struct server *server = context;
+    session_guard_tell(server->guard, session_id, password, session_timeout_ms);
 }
 
 static void end(struct server *server, int exit_status) {
@@ -139,6 +146,7 @@ static int open_all(struct server *server) {
         free(message);
         return error;
     }
+    coord_zookeeper_on_credentials(server->coord, on_credentials, server);
     coord_zookeeper_set_in_flight_max(server->coord, config->zookeeper_max_in_flight_requests);
     struct peers_config peers_config = {
         .socket_receive_buffer_bytes = config->replica_socket_receive_buffer_bytes,
@@ -196,10 +204,10 @@ static void close_all(struct server *server) {
     } /* after a failure the process ends at once and the system takes it all back */
 }
 
-int broker_run(struct config *config) {
+int broker_run(struct config *config, struct session_guard *guard) {
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigaction(SIGPIPE, &ignore, NULL);
-    struct server server = {.config = config, .exit_status = 1};
+    struct server server = {.config = config, .guard = guard, .exit_status = 1};
     if (open_all(&server) != 0) {
         close_all(&server);
         return 1;

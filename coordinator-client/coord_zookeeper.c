@@ -88,7 +88,15 @@ static void close_link(struct coord_zookeeper *zookeeper) {
     }
 }
 
+static void tell_credentials(struct coord_zookeeper *zookeeper, const clientid_t *id, int session_timeout_ms) {
+    if (zookeeper->on_credentials != NULL) {
+        zookeeper->on_credentials(zookeeper->credentials_context, id->client_id, (const uint8_t *)id->passwd,
+                                  session_timeout_ms);
+    }
+}
+
 static void on_session_ended(struct coord_zookeeper *zookeeper, enum coord_session_state state) {
+    tell_credentials(zookeeper, &(clientid_t){0}, 0);
     timer_stop(zookeeper->clock, &zookeeper->fence_timer);
     timer_stop(zookeeper->clock, &zookeeper->complain_timer);
     close_link(zookeeper);
@@ -171,6 +179,7 @@ static void on_connected(struct coord_zookeeper *zookeeper) {
     timer_stop(zookeeper->clock, &zookeeper->complain_timer);
     trace_info("ZooKeeper", "Connected to %s%s, session 0x%llx, session timeout %d ms", zookeeper->hosts,
                zookeeper->chroot, (long long)zoo_client_id(link->handle)->client_id, zoo_recv_timeout(link->handle));
+    tell_credentials(zookeeper, zoo_client_id(link->handle), zoo_recv_timeout(link->handle));
     if (!zookeeper->is_chroot_ready) {
         struct chroot_step *step = xcalloc(1, sizeof *step);
         step->link = link;
@@ -293,6 +302,12 @@ bool coord_zookeeper_credentials(struct coord *coord, int64_t *ret_session_id, u
     *ret_session_id = id->client_id;
     memcpy(ret_password, id->passwd, sizeof id->passwd);
     return true;
+}
+
+void coord_zookeeper_on_credentials(struct coord *coord, coord_zookeeper_credentials_callback *on_change,
+                                    void *context) {
+    zookeeper_of(coord)->on_credentials = on_change;
+    zookeeper_of(coord)->credentials_context = context;
 }
 
 static void zookeeper_on_session(struct coord *coord, coord_session_callback *on_change, void *context) {

@@ -25,5 +25,15 @@ void coord_zookeeper_set_in_flight_max(struct coord *coord, int32_t requests);
 int coord_zookeeper_session_timeout_ms(struct coord *coord);
 /* What another process needs to end this session on our behalf. False while not connected. */
 bool coord_zookeeper_credentials(struct coord *coord, int64_t *ret_session_id, uint8_t ret_password[16]);
+/* One listener: told on the loop of each session as it begins (or is regained), and of its end with session id 0. */
+typedef void coord_zookeeper_credentials_callback(void *context, int64_t session_id, const uint8_t password[16],
+                                                  int session_timeout_ms);
+void coord_zookeeper_on_credentials(struct coord *coord, coord_zookeeper_credentials_callback *on_change,
+                                    void *context);
+
+/* Ends a session that another process began, which removes its ephemeral nodes at once. Blocks, for timeout_ms at most
+ * and a little; needs no loop. 0, ERR_SESSION_EXPIRED when it was over already, ERR_CONNECTION_LOSS when no server
+ * could be asked in that time. */
+int coord_zookeeper_end_session(const char *connect, int64_t session_id, const uint8_t password[16], int timeout_ms);
 
 #endif

@@ -97,6 +97,8 @@ struct coord_zookeeper {
     int32_t in_flight_max;
     coord_session_callback *on_session;
     void *session_context;
+    coord_zookeeper_credentials_callback *on_credentials;
+    void *credentials_context;
     struct timer fence_timer;
     struct timer complain_timer;
     struct timer reopen_timer;

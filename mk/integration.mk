@@ -1,6 +1,7 @@
 # Programs the integration tests run. librdkafka is linked here and nowhere else.
 
 WITNESS := $(BUILD)/tests/witness
+EXPIRE := $(BUILD)/tests/expire
 
 # Never sanitized: it is the witness, not the accused, and librdkafka is not instrumented.
 $(WITNESS): tests/integration/witness.c broker/base/check.c
@@ -8,8 +9,12 @@ $(WITNESS): tests/integration/witness.c broker/base/check.c
 	@echo "CC   $@"
 	$(Q)$(CC) -std=gnu17 -g -O2 $(WARNINGS) -D_GNU_SOURCE -I. $^ -lrdkafka -o $@
 
+$(EXPIRE): $(BUILD)/obj/tests/integration/expire.o $(LIBRARY)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) $^ $(LIBS) -o $@
+
 .PHONY: witness
-witness: $(WITNESS)
+witness: $(WITNESS) $(EXPIRE)
 
 $(BUILD)/tests/replay: $(BUILD)/obj/tests/bench/replay.o $(LIBRARY)
 	@mkdir -p $(@D)

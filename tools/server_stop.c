@@ -15,6 +15,7 @@
 #include "tools/tool.h"
 
 #define BROKER_NAME "kafka-server-start"
+#define GUARD_NAME "session-guard" /* a broker's second process, which ends with it */
 
 static const struct option_spec specs[] = {
     {"help", OPTION_FLAG, NULL, "Show this."},
@@ -44,6 +45,16 @@ static int chosen_signal(void) {
     return parse_int32(text, &number) == 0 && number > 0 && number < NSIG ? number : 0;
 }
 
+static bool is_guard(const char *pid) {
+    char *path = xasprintf("/proc/%s/comm", pid);
+    size_t size = 0;
+    char *name = file_read_all(path, &size);
+    bool is = name != NULL && strncmp(name, GUARD_NAME "\n", sizeof GUARD_NAME) == 0;
+    free(name);
+    free(path);
+    return is;
+}
+
 static bool is_broker(const char *pid) {
     char *path = xasprintf("/proc/%s/exe", pid);
     char target[4096];
@@ -59,7 +70,7 @@ static bool is_broker(const char *pid) {
         target[(size_t)size - cut] = '\0';
     }
     const char *slash = strrchr(target, '/');
-    return strcmp(slash == NULL ? target : slash + 1, BROKER_NAME) == 0;
+    return strcmp(slash == NULL ? target : slash + 1, BROKER_NAME) == 0 && !is_guard(pid);
 }
 
 /* Opens the process's file; a relative path is relative to where the process runs. */

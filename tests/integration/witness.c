@@ -2,10 +2,13 @@
  *
  *   witness produce BROKERS TOPIC PARTITIONS RECORDS_PER_SECOND NOTES   idempotent, acks=all, until SIGTERM
  *   witness consume BROKERS TOPIC PARTITIONS NOTES                      from the beginning to the end of each partition
- *   witness compare PRODUCED CONSUMED                                   0 lost, 0 twice, 0 out of order, or status 1
+ *   witness compare PRODUCED CONSUMED [SINCE_MS [BOUND_MS]]             0 lost, 0 twice, 0 out of order, or status 1
+ *   witness now                                                         the time as notes write it
  *
  * A produced line is "ok PARTITION OFFSET NUMBER TIME_MS" or "fail PARTITION -1 NUMBER TIME_MS"; a consumed one is
- * "read PARTITION OFFSET NUMBER TIME_MS". NUMBER counts from 0 in each partition, so order is visible. */
+ * "read PARTITION OFFSET NUMBER TIME_MS". NUMBER counts from 0 in each partition, so order is visible.
+ * With SINCE_MS, when a fault struck, the longest silence of each partition from then on is told; with BOUND_MS a
+ * longer one is a failure. */
 #include <inttypes.h>
 #include <librdkafka/rdkafka.h>
 #include <signal.h>
@@ -206,15 +209,41 @@ static int64_t count_reordered(const struct note *consumed, size_t count) {
     return reordered;
 }
 
-static int compare(char **args) {
+/* The longest time between two acknowledgements of one partition, the one before the fault included. */
+static int64_t report_silence(const struct note *produced, size_t count, int64_t since_ms) {
+    int64_t last_ms[PARTITIONS_MAX] = {0};
+    int64_t silence_ms[PARTITIONS_MAX] = {0};
+    int64_t silence_ms_max = 0;
+    int32_t partitions = 0;
+    for (size_t i = 0; i < count; i++) {
+        int32_t partition = produced[i].partition;
+        CHECK(partition >= 0 && partition < PARTITIONS_MAX);
+        if (!produced[i].acknowledged) {
+            continue;
+        }
+        partitions = MAX(partitions, partition + 1);
+        if (produced[i].time_ms >= since_ms && last_ms[partition] != 0) {
+            int64_t waited_ms = produced[i].time_ms - MAX(last_ms[partition], since_ms);
+            silence_ms[partition] = MAX(silence_ms[partition], waited_ms);
+            silence_ms_max = MAX(silence_ms_max, waited_ms);
+        }
+        last_ms[partition] = produced[i].time_ms;
+    }
+    printf("without service:");
+    for (int32_t i = 0; i < partitions; i++) {
+        printf(" %" PRId64, silence_ms[i]);
+    }
+    printf(" ms, longest %" PRId64 " ms\n", silence_ms_max);
+    return silence_ms_max;
+}
+
+static int compare(int count, char **args) {
     size_t produced_count;
     size_t consumed_count;
     struct note *produced = read_notes(args[0], &produced_count);
     struct note *consumed = read_notes(args[1], &consumed_count);
-    int64_t gap_ms_max = 0;
-    for (size_t i = 1; i < produced_count; i++) {
-        gap_ms_max = MAX(gap_ms_max, produced[i].time_ms - produced[i - 1].time_ms);
-    }
+    int64_t silence_ms = count > 2 ? report_silence(produced, produced_count, strtoll(args[2], NULL, 10)) : 0;
+    bool is_late = count > 3 && silence_ms > strtoll(args[3], NULL, 10);
     int64_t reordered = count_reordered(consumed, consumed_count);
     qsort(produced, produced_count, sizeof *produced, by_partition_and_number);
     qsort(consumed, consumed_count, sizeof *consumed, by_partition_and_number);
@@ -235,11 +264,11 @@ static int compare(char **args) {
         moved += found != NULL && produced[i].offset >= 0 && found->offset != produced[i].offset;
     }
     printf("%" PRId64 " acknowledged, %zu read: %" PRId64 " lost, %" PRId64 " twice, %" PRId64 " out of order, %" PRId64
-           " at another offset; longest silence %" PRId64 " ms\n",
-           acknowledged, consumed_count, lost, twice, reordered, moved, gap_ms_max);
+           " at another offset%s\n",
+           acknowledged, consumed_count, lost, twice, reordered, moved, is_late ? "; service was back too late" : "");
     free(produced);
     free(consumed);
-    return acknowledged > 0 && lost + twice + reordered + moved == 0 ? 0 : 1;
+    return acknowledged > 0 && !is_late && lost + twice + reordered + moved == 0 ? 0 : 1;
 }
 
 int main(int count, char **args) {
@@ -252,9 +281,13 @@ int main(int count, char **args) {
     if (count == 6 && strcmp(args[1], "consume") == 0) {
         return consume(args + 2);
     }
-    if (count == 4 && strcmp(args[1], "compare") == 0) {
-        return compare(args + 2);
+    if (count >= 4 && count <= 6 && strcmp(args[1], "compare") == 0) {
+        return compare(count - 2, args + 2);
     }
-    fputs("usage: witness produce|consume|compare ... (see the head of witness.c)\n", stderr);
+    if (count == 2 && strcmp(args[1], "now") == 0) {
+        printf("%" PRId64 "\n", now_ms());
+        return 0;
+    }
+    fputs("usage: witness produce|consume|compare|now ... (see the head of witness.c)\n", stderr);
     return 2;
 }
