@@ -35,6 +35,8 @@ struct dynamic_read {
     bool is_notification;
     bool is_started;
     struct timer retry;
+    dynamic_config_loaded *on_done; /* somebody waits for it; NULL: nobody */
+    void *context;
     char entity[]; /* "topics/foo", or the name of the notification */
 };
 
@@ -62,7 +64,12 @@ void dynamic_config_destroy(struct dynamic_config *dynamic) {
     struct dynamic_read *read;
     struct dynamic_read *next_read;
     DL_FOREACH_SAFE(dynamic->reads, read, next_read) {
+        dynamic_config_loaded *on_done = read->on_done;
+        void *context = read->context;
         free_read(read);
+        if (on_done != NULL) {
+            on_done(context, ERR_CLOSING);
+        }
     }
     dynamic_config_drop_changes(dynamic);
     struct dynamic_topic *topic;
@@ -187,19 +194,25 @@ static void loaded(struct dynamic_config *dynamic, int error) {
     }
 }
 
-static void add_read(struct dynamic_config *dynamic, const char *entity, bool is_notification) {
+static struct dynamic_read *add_read(struct dynamic_config *dynamic, const char *entity, bool is_notification) {
     size_t size = strlen(entity) + 1;
     struct dynamic_read *read = xcalloc(1, sizeof *read + size);
     read->dynamic = dynamic;
     read->is_notification = is_notification;
     memcpy(read->entity, entity, size);
     DL_APPEND(dynamic->reads, read);
+    return read;
 }
 
-static void read_done(struct dynamic_read *read) {
+static void read_done(struct dynamic_read *read, int error) {
     struct dynamic_config *dynamic = read->dynamic;
+    dynamic_config_loaded *on_done = read->on_done;
+    void *context = read->context;
     free_read(read);
     dynamic->reads_started--;
+    if (on_done != NULL) {
+        on_done(context, error);
+    }
     start_reads(dynamic);
     if (dynamic->reads == NULL && !dynamic->is_listing) {
         loaded(dynamic, 0);
@@ -280,7 +293,9 @@ static void on_read_retry(struct timer *timer) {
 
 static void on_read(void *context, int error, struct slice data, const struct coord_stat *stat) {
     struct dynamic_read *read = context;
-    if (error == ERR_CONNECTION_LOSS) {
+    /* Whoever waits for values cannot go on without them: another session will have them too. */
+    if (error == ERR_CONNECTION_LOSS ||
+        (read->on_done != NULL && error != 0 && error != ERR_NOT_FOUND && error != ERR_CLOSING)) {
         timer_start(read->dynamic->clock, &read->retry, DYNAMIC_RETRY_AFTER_MS, on_read_retry);
         return;
     }
@@ -294,7 +309,7 @@ static void on_read(void *context, int error, struct slice data, const struct co
         /* dynamic_config_follow() in the new session reads everything again. */
         loaded(read->dynamic, error);
     }
-    read_done(read);
+    read_done(read, error == ERR_NOT_FOUND ? 0 : error);
 }
 
 static void start_read(struct dynamic_read *read) {
@@ -373,6 +388,16 @@ void dynamic_config_load(struct dynamic_config *dynamic, dynamic_config_loaded *
 void dynamic_config_reread_topic(struct dynamic_config *dynamic, struct str topic) {
     char *entity = xasprintf("topics/%.*s", STR_ARGS(topic));
     add_read(dynamic, entity, false);
+    free(entity);
+    start_reads(dynamic);
+}
+
+void dynamic_config_await_topic(struct dynamic_config *dynamic, struct str topic, dynamic_config_loaded *on_done,
+                                void *context) {
+    char *entity = xasprintf("topics/%.*s", STR_ARGS(topic));
+    struct dynamic_read *read = add_read(dynamic, entity, false);
+    read->on_done = on_done;
+    read->context = context;
     free(entity);
     start_reads(dynamic);
 }

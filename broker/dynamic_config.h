@@ -42,6 +42,10 @@ const struct properties *dynamic_config_topic(const struct dynamic_config *dynam
 void dynamic_config_log_config(void *context, const char *topic, struct log_config *ret_config);
 /* A topic is new to us: its values, written before it was made known, are read; on_topic tells when they are here. */
 void dynamic_config_reread_topic(struct dynamic_config *dynamic, struct str topic);
+/* As above; on_done comes once, later: 0 when the values are in force, however long the coordinator stays away, or
+ * ERR_CLOSING when the broker ends before. */
+void dynamic_config_await_topic(struct dynamic_config *dynamic, struct str topic, dynamic_config_loaded *on_done,
+                                void *context);
 /* A topic is gone: its values are forgotten. */
 void dynamic_config_forget_topic(struct dynamic_config *dynamic, const char *topic);
 

@@ -1,29 +1,118 @@
-/* LeaderAndIsr: the controller says who leads and who follows; the replica manager obeys (zookeeper-mode.md 4.2). */
+/* LeaderAndIsr: the controller says who leads and who follows; the replica manager obeys (zookeeper-mode.md 4.2).
+ *
+ * A topic's own settings are written before the topic, and no notification tells of them. They are read before a log of
+ * it is made: a leader that served on the defaults for a moment would acknowledge below min.insync.replicas. While they
+ * are being read nothing of the command is done; the controller sends no other before this one is answered, and whatever
+ * a newer controller commanded meanwhile refuses this one by its epoch. */
 #include "generated/protocol/leader_and_isr.h"
+
+#include <stdlib.h>
+
+#include "broker/base/check.h"
 #include "broker/dynamic_config.h"
+#include "broker/log/log_manager.h"
 #include "broker/metadata/image.h"
 #include "broker/request/context.h"
 #include "broker/request/handlers.h"
+#include "broker/request/waiting_room.h"
 #include "replication/replica_manager.h"
 
-/* The settings of a new topic, asked for as early as the topic is known here: its logs take them when they come. */
-static void reread_new_topics(const struct request_context *context, const struct leader_and_isr_request *message) {
+#define TOPIC_NAME_BYTES_MAX 249
+
+/* A coordinator that stays away longer than this costs the connection: the controller sends its command again. */
+#define AWAIT_MS 20000
+
+/* On the heap: the reads may outlive the request. */
+struct awaited_settings {
+    struct wait wait; /* its request is NULL once it has left the room */
+    int32_t reads;    /* under way */
+};
+
+static void obey(struct request *request) {
+    struct leader_and_isr_response response;
+    leader_and_isr_response_init(&response);
+    replica_manager_leader_and_isr(request->context->replicas, request->message, request->header.api_version,
+                                   &request->arena, &response);
+    request_answer(request, &response);
+}
+
+static bool has_settings(struct wait *wait) {
+    return CONTAINER_OF(wait, struct awaited_settings, wait)->reads == 0;
+}
+
+/* Without the settings nothing is done and nothing answered: an error would be the end of the command. */
+static void leave_room(struct wait *wait) {
+    struct awaited_settings *awaited = CONTAINER_OF(wait, struct awaited_settings, wait);
+    struct request *request = wait->request;
+    wait->request = NULL;
+    if (awaited->reads == 0) {
+        free(awaited);
+        obey(request);
+    } else {
+        request_close_connection(request);
+    }
+}
+
+static void on_settings(void *context, int error) {
+    struct awaited_settings *awaited = context;
+    (void)error; /* the broker ends: the room is empty already */
+    awaited->reads--;
+    if (awaited->wait.request != NULL) {
+        wait_mark(&awaited->wait);
+    } else if (awaited->reads == 0) {
+        free(awaited);
+    }
+}
+
+/* Whether a log would be made. Names that no topic can have are refused later. */
+static bool needs_log(struct request *request, struct str topic, int32_t partition) {
+    struct log_manager *logs = request->context->logs;
+    if (topic.size <= 0 || topic.size > TOPIC_NAME_BYTES_MAX || partition < 0) {
+        return false;
+    }
+    const char *name = arena_str(&request->arena, topic).data;
+    return log_manager_find(logs, name, partition) == NULL && !log_manager_is_offline(logs, name, partition);
+}
+
+static void await_settings(struct awaited_settings *awaited, struct str topic) {
+    awaited->reads++;
+    dynamic_config_await_topic(awaited->wait.request->context->dynamic_config, topic, on_settings, awaited);
+}
+
+static void await_all(struct awaited_settings *awaited, const struct leader_and_isr_request *message) {
     for (int32_t i = 0; i < message->topic_states_count; i++) {
         const struct leader_and_isr_request_leader_and_isr_topic_state *state = &message->topic_states[i];
-        const struct image_topic *known = image_topic(context->image, state->topic_name);
-        if (known == NULL || !uuid_equal(known->id, state->topic_id)) {
-            dynamic_config_reread_topic(context->dynamic_config, state->topic_name);
+        for (int32_t j = 0; j < state->partition_states_count; j++) {
+            if (needs_log(awaited->wait.request, state->topic_name, state->partition_states[j].partition_index)) {
+                await_settings(awaited, state->topic_name);
+                break;
+            }
+        }
+    }
+    struct str last = STR_NULL;
+    for (int32_t i = 0; i < message->ungrouped_partition_states_count; i++) {
+        const struct leader_and_isr_request_leader_and_isr_partition_state *state =
+            &message->ungrouped_partition_states[i];
+        bool is_same = !str_is_null(last) && str_equal(last, state->topic_name);
+        if (!is_same && needs_log(awaited->wait.request, state->topic_name, state->partition_index)) {
+            await_settings(awaited, state->topic_name);
+            last = state->topic_name;
         }
     }
 }
 
 void handle_leader_and_isr(struct request *request) {
-    struct leader_and_isr_response response;
-    leader_and_isr_response_init(&response);
-    if (request->context->dynamic_config != NULL) {
-        reread_new_topics(request->context, request->message);
+    if (request->context->dynamic_config == NULL) {
+        obey(request);
+        return;
     }
-    replica_manager_leader_and_isr(request->context->replicas, request->message, request->header.api_version,
-                                   &request->arena, &response);
-    request_answer(request, &response);
+    struct awaited_settings *awaited = xcalloc(1, sizeof *awaited);
+    awaited->wait = (struct wait){.request = request, .is_over = has_settings, .finish = leave_room};
+    await_all(awaited, request->message);
+    if (awaited->reads == 0) {
+        free(awaited);
+        obey(request);
+    } else {
+        waiting_room_enter(request->context->waiting_room, &awaited->wait, AWAIT_MS);
+    }
 }

@@ -51,6 +51,8 @@ struct fixture {
 static struct fixture fx;
 /* Set before fixture_start() to use another clock than the virtual one. */
 static struct clock *fixture_clock;
+/* Likewise, for the settings of topics. */
+static void (*fixture_topic_config)(void *context, const char *topic, struct log_config *ret_config);
 static int32_t fixture_port = 9092; /* of every broker of become_leader() */
 /* What the double of the controller says. */
 static int16_t fake_controller_error;
@@ -227,6 +229,7 @@ static inline void fixture_start(void) {
         .start_offset_checkpoint_ms = 60000,
         .high_watermark_checkpoint_ms = 5000,
         .recovery_threads_per_directory = 1,
+        .topic_config = fixture_topic_config,
     };
     char *message = NULL;
     ck_assert_int_eq(log_manager_open(disk_posix(), fx.clock, &logs, &fx.logs, &message), 0);
