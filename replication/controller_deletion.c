@@ -32,7 +32,11 @@ struct complete {
     struct task task;
     struct controller_topic *topic;
     struct name_list partitions;
+    int32_t tries;
 };
+
+/* A tree that somebody goes on adding to is left for the next event of its topic. */
+#define DELETE_TRIES_MAX 3
 
 /* A recursive delete from the leaves; the session keeps the order. What is absent is deleted. */
 static void ask_delete_tree(struct controller *controller, struct complete *self) {
@@ -47,21 +51,42 @@ static void ask_delete_tree(struct controller *controller, struct complete *self
     }
     ask_fenced(controller, CONTROLLER_OP_DELETE, znode_partitions_path(path, name), SLICE_NULL, -1);
     ask_fenced(controller, CONTROLLER_OP_DELETE, znode_topic_path(path, name), SLICE_NULL, -1);
-    ask_fenced(controller, CONTROLLER_OP_DELETE, znode_config_path(path, "topics", name), SLICE_NULL, -1);
-    ask_fenced(controller, CONTROLLER_OP_DELETE, znode_delete_topic_path(path, name), SLICE_NULL, -1);
+}
+
+/* The tree's own node is the last that was asked for. */
+static bool is_tree_gone(const struct controller *controller) {
+    int error = reply_op_error(&controller->replies[controller->reply_count - 1], 1);
+    return error == 0 || error == ERR_NOT_FOUND;
+}
+
+static void call_read_partitions(struct controller *controller, struct complete *self) {
+    char path[ZNODE_PATH_SIZE];
+    znode_partitions_path(path, self->topic->name);
+    call_read_names(controller, arena_str(&controller->arena, str_from(path)).data, false, &self->partitions);
 }
 
 static enum task_verdict complete_run(struct controller *controller, struct task *task) {
     struct complete *self = CONTAINER_OF(task, struct complete, task);
     char path[ZNODE_PATH_SIZE];
     switch (task->phase++) {
-    case 0: {
-        const char *partitions =
-            arena_str(&controller->arena, str_from(znode_partitions_path(path, self->topic->name))).data;
-        call_read_names(controller, partitions, false, &self->partitions);
-        return TASK_AGAIN;
-    }
+    case 0: call_read_partitions(controller, self); return TASK_AGAIN;
     case 1: ask_delete_tree(controller, self); return TASK_AGAIN;
+    case 2:
+        /* What stands for the deletion stays until the tree is gone (rule 38). */
+        if (!is_tree_gone(controller)) {
+            if (++self->tries == DELETE_TRIES_MAX) {
+                trace_error("controller", "[Controller id=%d] The nodes of topic %.*s cannot be removed",
+                            controller->config.broker_id, STR_ARGS(self->topic->name));
+                return TASK_DONE;
+            }
+            task->phase = 1;
+            call_read_partitions(controller, self);
+            return TASK_AGAIN;
+        }
+        ask_fenced(controller, CONTROLLER_OP_DELETE, znode_config_path(path, "topics", self->topic->name), SLICE_NULL,
+                   -1);
+        ask_fenced(controller, CONTROLLER_OP_DELETE, znode_delete_topic_path(path, self->topic->name), SLICE_NULL, -1);
+        return TASK_AGAIN;
     default: break;
     }
     trace_info("controller", "[Controller id=%d] Deleted topic %.*s", controller->config.broker_id,

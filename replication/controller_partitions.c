@@ -89,13 +89,18 @@ static void drop_without_live(struct controller *controller, struct partitions_t
     self->creating.count = kept;
 }
 
-/* Parents and states in one wave: the session keeps their order. The states' replies are the last ones. */
+/* Whether the topic's node of partitions is there for certain. */
+static bool has_parent(const struct controller_topic *topic) {
+    return topic->partition_count > 0 && topic->partitions[0]->has_state;
+}
+
+/* Parents and states in one wave, which keeps their order. The states' replies are the last ones. */
 static void ask_create(struct controller *controller, struct partitions_task *self) {
     char path[ZNODE_PATH_SIZE];
     const struct controller_topic *last = NULL;
     for (int32_t i = 0; i < self->creating.count; i++) {
         struct controller_partition *partition = self->creating.items[i];
-        if (partition->topic != last) {
+        if (partition->topic != last && !has_parent(partition->topic)) {
             last = partition->topic;
             ask_fenced(controller, CONTROLLER_OP_CREATE, znode_partitions_path(path, last->name), SLICE_NULL, 0);
         }

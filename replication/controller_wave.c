@@ -2,6 +2,7 @@
 #include "replication/controller_wave.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "broker/base/check.h"
 #include "broker/base/errors.h"
@@ -27,6 +28,11 @@ struct controller_wave {
     struct arena arena; /* of the replies */
     struct timer retry;
     bool is_forgotten;
+    /* The fenced writes that travel as one multi. */
+    int32_t batch_first;
+    int32_t batch_count; /* 0: none */
+    bool is_batch_lost;
+    int32_t alone_until; /* asks before this one were part of a batch that failed: each goes alone */
 };
 
 static void submit_more(struct controller_wave *wave);
@@ -42,31 +48,48 @@ static void on_retry(struct timer *timer) {
     submit_more(CONTAINER_OF(timer, struct controller_wave, retry));
 }
 
-/* Every callback ends here. */
-static void settle(struct asked *asked, int error) {
-    struct controller_wave *wave = asked->wave;
+/* Every callback begins here. False when nobody wants to know any more. */
+static bool has_come_back(struct controller_wave *wave) {
     wave->in_flight--;
-    if (wave->is_forgotten) {
-        if (wave->in_flight == 0) {
-            wave_free(wave);
-        }
-        return;
+    if (wave->is_forgotten && wave->in_flight == 0) {
+        wave_free(wave);
+        return false;
     }
-    wave->replies[asked->index].error = error;
+    return !wave->is_forgotten;
+}
+
+static bool must_repeat(struct controller_wave *wave, int error) {
     bool is_undecided = error == ERR_CONNECTION_LOSS || error == ERR_SESSION_EXPIRED || error == ERR_CLOSING;
-    if (is_undecided && !wave->config.is_last) {
-        asked->is_lost = true;
-        wave->lost_count++;
-        if (!timer_is_running(&wave->retry)) {
-            timer_start(wave->config.clock, &wave->retry, CONTROLLER_WAVE_RETRY_MS, on_retry);
-        }
-        return;
+    if (!is_undecided || wave->config.is_last) {
+        return false;
     }
-    wave->done_count++;
+    if (!timer_is_running(&wave->retry)) {
+        timer_start(wave->config.clock, &wave->retry, CONTROLLER_WAVE_RETRY_MS, on_retry);
+    }
+    return true;
+}
+
+static void settle_some(struct controller_wave *wave, int32_t count) {
+    wave->done_count += count;
     if (wave->done_count == wave->count) {
         wave->config.on_done(wave->config.context, wave);
     } else {
         submit_more(wave);
+    }
+}
+
+static void settle(struct asked *asked, int error) {
+    struct controller_wave *wave = asked->wave;
+    int32_t index = asked->index;
+    if (!has_come_back(wave)) {
+        return;
+    }
+    wave->replies[index].error = error;
+    if (must_repeat(wave, error)) {
+        asked->is_lost = true;
+        wave->lost_count++;
+    } else {
+        settle_some(wave, 1);
     }
 }
 
@@ -119,26 +142,103 @@ static void on_multi(void *context, int error, const struct coord_op_result *res
     settle(asked, error);
 }
 
-static void submit_multi(struct controller_wave *wave, const struct controller_ask *ask, struct asked *asked) {
+static struct coord_op coord_op_of(const struct controller_op *op) {
     static const enum coord_op_type types[] = {
         [CONTROLLER_OP_CHECK] = COORD_OP_CHECK,
         [CONTROLLER_OP_CREATE] = COORD_OP_CREATE,
         [CONTROLLER_OP_SET] = COORD_OP_SET,
         [CONTROLLER_OP_DELETE] = COORD_OP_DELETE,
     };
+    return (struct coord_op){
+        .type = types[op->type],
+        .path = op->path,
+        .data = op->data,
+        .version = op->version,
+        .create_flags = op->is_ephemeral ? COORD_EPHEMERAL : COORD_PERSISTENT,
+    };
+}
+
+static void submit_multi(struct controller_wave *wave, const struct controller_ask *ask, struct asked *asked) {
     struct coord_op *ops = xcalloc((size_t)ask->op_count, sizeof *ops);
     for (int32_t i = 0; i < ask->op_count; i++) {
-        ops[i] = (struct coord_op){
-            .type = types[ask->ops[i].type],
-            .path = ask->ops[i].path,
-            .data = ask->ops[i].data,
-            .version = ask->ops[i].version,
-            .create_flags = ask->ops[i].is_ephemeral ? COORD_EPHEMERAL : COORD_PERSISTENT,
-        };
+        ops[i] = coord_op_of(&ask->ops[i]);
     }
     coord_multi(wave->config.coord, ops, ask->op_count, on_multi, asked);
     free(ops);
 }
+
+/* ---- batches ---- */
+
+/* How many asks from here on may travel together: writes of one op each behind the same check. */
+static int32_t count_batch(const struct controller_wave *wave) {
+    size_t bytes = 0;
+    int32_t at = wave->next;
+    while (at < wave->count && at - wave->next < CONTROLLER_WAVE_BATCH_MAX && wave->asks[at].is_fenced &&
+           wave->asks[at].op_count == 2) {
+        const struct controller_op *op = &wave->asks[at].ops[1];
+        bytes += strlen(op->path) + (size_t)MAX(op->data.size, 0);
+        if (bytes > CONTROLLER_WAVE_BATCH_BYTES && at > wave->next) {
+            break;
+        }
+        at++;
+    }
+    return at - wave->next;
+}
+
+/* Gives every ask of the batch the reply it would have had alone. */
+static void take_batch(struct controller_wave *wave, int error, const struct coord_op_result *results) {
+    for (int32_t i = 0; i < wave->batch_count; i++) {
+        struct controller_reply *reply = &wave->replies[wave->batch_first + i];
+        reply->error = error;
+        if (results != NULL) {
+            int *errors = ARENA_ARRAY(&wave->arena, int, 2);
+            int32_t *versions = ARENA_ARRAY(&wave->arena, int32_t, 2);
+            errors[0] = results[0].error;
+            errors[1] = results[i + 1].error;
+            versions[0] = 0;
+            versions[1] = results[i + 1].stat.version;
+            reply->op_errors = errors;
+            reply->op_versions = versions;
+        }
+    }
+}
+
+static void on_batch(void *context, int error, const struct coord_op_result *results, int32_t count) {
+    struct controller_wave *wave = context;
+    if (!has_come_back(wave)) {
+        return;
+    }
+    if (must_repeat(wave, error)) {
+        wave->is_batch_lost = true;
+        return;
+    }
+    CHECK(results == NULL || count == wave->batch_count + 1);
+    int32_t settled = wave->batch_count;
+    bool is_fence_broken = results != NULL && results[0].error != 0 && results[0].error != ERR_ROLLED_BACK;
+    if (error == 0 || is_fence_broken || wave->config.is_last) {
+        take_batch(wave, error, results);
+    } else {
+        /* One op failed and took the others with it: each is tried alone, in order. */
+        wave->next = wave->batch_first;
+        wave->alone_until = wave->batch_first + wave->batch_count;
+        settled = 0;
+    }
+    wave->batch_count = 0;
+    settle_some(wave, settled);
+}
+
+static void submit_batch(struct controller_wave *wave) {
+    struct coord_op *ops = xcalloc((size_t)wave->batch_count + 1, sizeof *ops);
+    ops[0] = coord_op_of(&wave->asks[wave->batch_first].ops[0]);
+    for (int32_t i = 0; i < wave->batch_count; i++) {
+        ops[i + 1] = coord_op_of(&wave->asks[wave->batch_first + i].ops[1]);
+    }
+    wave->in_flight++;
+    coord_multi(wave->config.coord, ops, wave->batch_count + 1, on_batch, wave);
+    free(ops);
+}
+
+/* ---- submission ---- */
 
 static void submit(struct controller_wave *wave, int32_t index) {
     const struct controller_ask *ask = &wave->asks[index];
@@ -154,26 +254,46 @@ static void submit(struct controller_wave *wave, int32_t index) {
 
 /* What was lost goes first, once everything else that was out came back and there is a connection: the order of asks
  * that build on each other (a parent, then its child) holds across the loss. */
-static void submit_more(struct controller_wave *wave) {
-    if (wave->lost_count > 0) {
-        if (wave->in_flight > 0 || timer_is_running(&wave->retry)) {
-            return;
-        }
-        if (wave->config.coord->ops->state(wave->config.coord) != COORD_CONNECTED) {
-            timer_start(wave->config.clock, &wave->retry, CONTROLLER_WAVE_RETRY_MS, on_retry);
-            return;
-        }
-        wave->lost_count = 0;
-        for (int32_t i = 0; i < wave->next; i++) {
-            if (wave->asked[i].is_lost) {
-                wave->asked[i].is_lost = false;
-                submit(wave, i);
-            }
-        }
+static void repeat_lost(struct controller_wave *wave) {
+    if (wave->in_flight > 0 || timer_is_running(&wave->retry)) {
         return;
     }
-    while (wave->next < wave->count && wave->in_flight < CONTROLLER_WAVE_IN_FLIGHT_MAX) {
-        submit(wave, wave->next++);
+    if (wave->config.coord->ops->state(wave->config.coord) != COORD_CONNECTED) {
+        timer_start(wave->config.clock, &wave->retry, CONTROLLER_WAVE_RETRY_MS, on_retry);
+        return;
+    }
+    if (wave->is_batch_lost) {
+        wave->is_batch_lost = false;
+        submit_batch(wave);
+        return;
+    }
+    wave->lost_count = 0;
+    for (int32_t i = 0; i < wave->next; i++) {
+        if (wave->asked[i].is_lost) {
+            wave->asked[i].is_lost = false;
+            submit(wave, i);
+        }
+    }
+}
+
+/* A batch travels alone: what follows it may build on it, and it may have to be taken apart first. */
+static void submit_more(struct controller_wave *wave) {
+    if (wave->lost_count > 0 || wave->is_batch_lost) {
+        repeat_lost(wave);
+        return;
+    }
+    while (wave->batch_count == 0 && wave->next < wave->count && wave->in_flight < CONTROLLER_WAVE_IN_FLIGHT_MAX) {
+        int32_t count = wave->next < wave->alone_until ? 1 : count_batch(wave);
+        if (count <= 1) {
+            submit(wave, wave->next++);
+        } else if (wave->in_flight > 0) {
+            return;
+        } else {
+            wave->batch_first = wave->next;
+            wave->batch_count = count;
+            wave->next += count;
+            submit_batch(wave);
+        }
     }
 }
 

@@ -1,4 +1,8 @@
-/* One round of the controller with the coordinator: many asks, pipelined, all answered before it counts as done.
+/* One round of the controller with the coordinator: many asks, all answered before it counts as done.
+ *
+ * Reads are pipelined. Fenced writes that follow each other travel as one multi, behind one check of the controller's
+ * epoch; when one of them fails, and with it the multi, each of that batch is tried alone. To the core it looks as if
+ * each had travelled alone, in order.
  *
  * What a lost connection left undecided is asked again once there is a connection, so that the core sees definite
  * results only. An expired session answers nothing: the owner forgets the wave then. */
@@ -13,6 +17,9 @@
  * would put other users of the session behind a failover of thousands of partitions. */
 #define CONTROLLER_WAVE_IN_FLIGHT_MAX 256
 #define CONTROLLER_WAVE_RETRY_MS 100
+/* Writes in one multi, and the bytes of their paths and data: well below what the server takes (jute.maxbuffer). */
+#define CONTROLLER_WAVE_BATCH_MAX 100
+#define CONTROLLER_WAVE_BATCH_BYTES ((size_t)512 * 1024)
 
 struct controller_wave;
 

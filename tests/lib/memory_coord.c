@@ -262,23 +262,57 @@ int32_t memory_child_count(struct memory_world *world, const char *path) {
 
 /* Calls. */
 
-static int check_op(struct memory_world *world, const struct coord_op *op) {
-    struct node *node = find(world, op->path);
-    if (op->type == COORD_OP_CREATE) {
-        char *parent = parent_of(op->path);
-        bool has_parent = find(world, parent) != NULL;
-        free(parent);
-        return !has_parent                                                  ? ERR_NOT_FOUND
-               : node != NULL && (op->create_flags & COORD_SEQUENTIAL) == 0 ? ERR_EXISTS
-                                                                            : 0;
+/* Whether the node is there, and its version, once the first `count` ops have been applied. */
+static bool is_there_after(struct memory_world *world, const struct coord_op *ops, int32_t count, const char *path,
+                           int32_t *ret_version) {
+    const struct node *node = find(world, path);
+    bool is_there = node != NULL;
+    *ret_version = is_there ? node->stat.version : 0;
+    for (int32_t i = 0; i < count; i++) {
+        if (strcmp(ops[i].path, path) == 0) {
+            is_there = ops[i].type == COORD_OP_CREATE || (is_there && ops[i].type != COORD_OP_DELETE);
+            *ret_version = ops[i].type == COORD_OP_CREATE ? 0 : *ret_version + (ops[i].type == COORD_OP_SET);
+        }
     }
-    if (node == NULL) {
+    return is_there;
+}
+
+static bool has_children_after(struct memory_world *world, const struct coord_op *ops, int32_t count,
+                               const char *path) {
+    int32_t version;
+    struct node *node;
+    LL_FOREACH(world->nodes, node) {
+        if (is_child(path, node->path) && is_there_after(world, ops, count, node->path, &version)) {
+            return true;
+        }
+    }
+    for (int32_t i = 0; i < count; i++) {
+        if (is_child(path, ops[i].path) && is_there_after(world, ops, count, ops[i].path, &version)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The op at `at`, after those before it. */
+static int check_op(struct memory_world *world, const struct coord_op *ops, int32_t at) {
+    const struct coord_op *op = &ops[at];
+    int32_t version;
+    bool is_there = is_there_after(world, ops, at, op->path, &version);
+    if (op->type == COORD_OP_CREATE) {
+        int32_t parent_version;
+        char *parent = parent_of(op->path);
+        bool has_parent = is_there_after(world, ops, at, parent, &parent_version);
+        free(parent);
+        return !has_parent ? ERR_NOT_FOUND : is_there && (op->create_flags & COORD_SEQUENTIAL) == 0 ? ERR_EXISTS : 0;
+    }
+    if (!is_there) {
         return ERR_NOT_FOUND;
     }
-    if (op->version != COORD_ANY_VERSION && op->version != node->stat.version) {
+    if (op->version != COORD_ANY_VERSION && op->version != version) {
         return ERR_BAD_VERSION;
     }
-    return op->type == COORD_OP_DELETE && memory_child_count(world, op->path) > 0 ? ERR_NOT_EMPTY : 0;
+    return op->type == COORD_OP_DELETE && has_children_after(world, ops, at, op->path) ? ERR_NOT_EMPTY : 0;
 }
 
 static void apply_op(struct memory_world *world, const struct coord_op *op) {
@@ -307,12 +341,14 @@ static int run_ops(struct memory_world *world, const struct coord_op *ops, int32
                    struct coord_op_result *results) {
     int error = 0;
     for (int32_t i = 0; i < count; i++) {
-        results[i] = (struct coord_op_result){.error = error != 0 ? ERR_ROLLED_BACK : check_op(world, &ops[i])};
+        results[i] = (struct coord_op_result){.error = error != 0 ? ERR_ROLLED_BACK : check_op(world, ops, i)};
         error = error != 0 ? error : results[i].error;
     }
     for (int32_t i = 0; i < count; i++) {
         if (error == 0) {
             apply_op(world, &ops[i]);
+            const struct node *node = ops[i].type == COORD_OP_SET ? find(world, ops[i].path) : NULL;
+            results[i].stat = node == NULL ? results[i].stat : node->stat;
         } else if (results[i].error == 0) {
             results[i].error = ERR_ROLLED_BACK;
         }
