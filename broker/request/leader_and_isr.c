@@ -2,8 +2,8 @@
  *
  * A topic's own settings are written before the topic, and no notification tells of them. They are read before a log of
  * it is made: a leader that served on the defaults for a moment would acknowledge below min.insync.replicas. While they
- * are being read nothing of the command is done; the controller sends no other before this one is answered, and whatever
- * a newer controller commanded meanwhile refuses this one by its epoch. */
+ * are being read nothing of the command is done; the controller sends no other before this one is answered, and
+ * whatever a newer controller commanded meanwhile refuses this one by its epoch. */
 #include "generated/protocol/leader_and_isr.h"
 
 #include <stdlib.h>
