@@ -9,6 +9,7 @@
 #include "broker/base/check.h"
 #include "broker/base/trace.h"
 #include "broker/broker_internal.h"
+#include "broker/topic_config.h"
 
 static void on_topic_settings(void *context, const char *topic) {
     struct broker *broker = context;
@@ -69,6 +70,7 @@ void broker_fail(struct broker *broker, const char *format, ...) {
     va_end(args);
     broker->phase = BROKER_FAILED;
     timer_stop(broker->seams.clock, &broker->timer);
+    directory_report_stop(&broker->directory_report);
     broker->seams.on_failed(broker->seams.context, message);
 }
 
@@ -118,6 +120,17 @@ static void fill_context(struct broker *broker) {
     }
 }
 
+static struct partition_throttle throttle_of(void *context, const char *topic, int32_t partition) {
+    const struct broker *broker = context;
+    const struct properties *values = dynamic_config_topic(broker->dynamic, topic);
+    return (struct partition_throttle){
+        .is_leader = topic_config_is_throttled(values, TOPIC_CONFIG_KEY_leader_replication_throttled_replicas,
+                                               partition, broker->id),
+        .is_follower = topic_config_is_throttled(values, TOPIC_CONFIG_KEY_follower_replication_throttled_replicas,
+                                                 partition, broker->id),
+    };
+}
+
 void broker_wire(struct broker *broker) {
     const struct config *config = broker->config;
     const struct broker_seams *seams = &broker->seams;
@@ -134,6 +147,8 @@ void broker_wire(struct broker *broker) {
         .fetch_backoff_ms = config->replica_fetch_backoff_ms,
         .socket_timeout_ms = config->replica_socket_timeout_ms,
         .rack_aware_selector = config->rack_aware_selector,
+        .throttle = throttle_of,
+        .context = broker,
     };
     broker->replicas = replica_manager_create(&replicas, seams->clock, broker->logs, broker->image, seams->transport);
     struct controller_config controller = {
@@ -160,6 +175,7 @@ void broker_destroy(struct broker *broker) {
         return;
     }
     timer_stop(broker->seams.clock, &broker->timer);
+    directory_report_stop(&broker->directory_report);
     if (broker->dispatcher != NULL) {
         dispatcher_destroy(broker->dispatcher);
         topic_admin_destroy(broker->topics);

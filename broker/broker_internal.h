@@ -4,6 +4,7 @@
 
 #include "broker/base/arena.h"
 #include "broker/broker.h"
+#include "broker/directory_report.h"
 #include "broker/dynamic_config.h"
 #include "broker/log/log_manager.h"
 #include "broker/metadata/image.h"
@@ -34,13 +35,14 @@ struct broker {
     struct request_context context;
     struct arena features_arena; /* of context.features */
     struct registration *registration;
-    int64_t epoch;            /* czxid of our registration, -1 before */
-    bool must_register_again; /* the session expired while registering */
-    bool is_registering;      /* an answer is on its way */
-    bool is_unclean_default;  /* unclean.leader.election.enable as the controller last heard */
-    bool is_fenced;           /* no session for longer than its timeout */
-    struct timer timer;       /* start: connection time-out; stop: retries and the final bound */
-    int32_t shutdown_tries;   /* controlled shutdowns asked for */
+    int64_t epoch;                            /* czxid of our registration, -1 before */
+    bool must_register_again;                 /* the session expired while registering */
+    bool is_registering;                      /* an answer is on its way */
+    bool is_unclean_default;                  /* unclean.leader.election.enable as the controller last heard */
+    bool is_fenced;                           /* no session for longer than its timeout */
+    struct directory_report directory_report; /* from serving on */
+    struct timer timer;                       /* start: connection time-out; stop: retries and the final bound */
+    int32_t shutdown_tries;                   /* controlled shutdowns asked for */
     int64_t stop_deadline_ms;
     bool is_controller_stopping;
     void (*on_stopped)(void *context);

@@ -75,29 +75,6 @@ static bool topic_high_watermark(void *context, const char *topic, int32_t parti
     return true;
 }
 
-static void on_directory_reported(void *context, int error, const char *path) {
-    (void)context;
-    (void)path;
-    if (error != 0) {
-        trace_error(BROKER_AREA, "Could not tell the controller of the failed directory: %s", error_text(error));
-    }
-}
-
-/* The controller answers with LeaderAndIsr for all our replicas and learns from the errors which are gone. */
-static void report_failed_directory(struct broker *broker) {
-    struct arena arena;
-    arena_init(&arena, SIZE_MAX);
-    char path[ZNODE_PATH_SIZE];
-    struct coord_op op = {
-        .type = COORD_OP_CREATE,
-        .path = znode_sequential_path(path, ZNODE_LOG_DIR_EVENTS, ZNODE_LOG_DIR_EVENT_PREFIX),
-        .data = znode_encode_log_dir_event(&arena, broker->id),
-        .create_flags = COORD_SEQUENTIAL,
-    };
-    coord_create(broker->seams.coord, &op, on_directory_reported, broker);
-    arena_deinit(&arena);
-}
-
 static void on_directory_failed(void *context, const char *directory) {
     struct broker *broker = context;
     if (broker->replicas != NULL) {
@@ -112,7 +89,7 @@ static void on_directory_failed(void *context, const char *directory) {
     if (!any_online) {
         broker_fail(broker, "Shutdown broker because all log dirs in %s have failed", broker->config->log_dirs);
     } else if (broker->phase == BROKER_SERVING) {
-        report_failed_directory(broker);
+        directory_report_send(&broker->directory_report);
     }
 }
 
@@ -233,6 +210,7 @@ static void on_settings_loaded(void *context, int error) {
 
 static void serve(struct broker *broker) {
     broker->phase = BROKER_SERVING;
+    directory_report_init(&broker->directory_report, broker->seams.clock, broker->seams.coord, broker->id);
     replica_manager_start(broker->replicas);
     log_manager_start(broker->logs);
     controller_runtime_start(broker->controller, broker->epoch);

@@ -23,6 +23,7 @@ static void finish(struct broker *broker) {
         return;
     }
     broker->phase = BROKER_STOPPED;
+    directory_report_stop(&broker->directory_report);
     timer_stop(broker->seams.clock, &broker->timer);
     broker->on_stopped(broker->on_stopped_context);
 }

@@ -181,6 +181,8 @@ static int check_supported(const struct config *config, char **ret_message) {
     } switches[] = {
         {CONFIG_KEY_zookeeper_ssl_client_enable, offsetof(struct config, zookeeper_ssl_client_enable),
          "TLS towards ZooKeeper is not available in this version"},
+        {CONFIG_KEY_zookeeper_set_acl, offsetof(struct config, zookeeper_set_acl),
+         "this version does not authenticate itself to ZooKeeper, so its nodes would have no owner"},
         {CONFIG_KEY_zookeeper_metadata_migration_enable, offsetof(struct config, zookeeper_metadata_migration_enable),
          "migration to KRaft is not supported"},
         {CONFIG_KEY_remote_log_storage_system_enable, offsetof(struct config, remote_log_storage_system_enable),

@@ -134,12 +134,15 @@ static void write_values(struct dynamic_change *change) {
     coord_multi(change->dynamic->coord, ops, 2, on_set, change);
 }
 
-static void on_controller(void *context, int error, const struct coord_stat *stat) {
+static void on_controller(void *context, int error, struct slice data, const struct coord_stat *stat) {
     struct dynamic_change *change = context;
+    struct znode_controller controller;
     if (error == ERR_CONNECTION_LOSS || error == ERR_NOT_FOUND) {
         again(change, read_controller, error); /* an election is under way */
     } else if (error != 0) {
         finish(change, error);
+    } else if (znode_decode_controller(data, &controller) == 0 && controller.kraft_controller_epoch > 0) {
+        finish(change, ERR_DENIED); /* KRaft has taken the cluster over: what lies here is a copy of its own */
     } else {
         change->controller_version = stat->version;
         write_values(change);
@@ -147,7 +150,7 @@ static void on_controller(void *context, int error, const struct coord_stat *sta
 }
 
 static void read_controller(struct dynamic_change *change) {
-    coord_exists(change->dynamic->coord, ZNODE_CONTROLLER, COORD_NO_WATCH, on_controller, change);
+    coord_get(change->dynamic->coord, ZNODE_CONTROLLER, COORD_NO_WATCH, on_controller, change);
 }
 
 static struct slice encode(struct arena *arena, const struct properties *values) {

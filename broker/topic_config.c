@@ -1,6 +1,7 @@
 /* The table of topic settings, and from a topic's texts to the settings of its log. */
 #include "broker/topic_config.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -97,6 +98,14 @@ static bool list_has(const char *list, const char *wanted) {
         }
     }
     return false;
+}
+
+bool topic_config_is_throttled(const struct properties *values, enum topic_config_key key, int32_t partition,
+                               int32_t broker_id) {
+    const char *text = values == NULL ? NULL : properties_get(values, definitions[key].setting.key);
+    char replica[32];
+    snprintf(replica, sizeof replica, "%d:%d", partition, broker_id);
+    return text != NULL && (list_has(text, "*") || list_has(text, replica));
 }
 
 /* The older single bound counts while the newer ones are at their defaults. */

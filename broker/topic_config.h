@@ -30,6 +30,9 @@ struct topic_config_definition {
 const struct topic_config_definition *topic_config_definition(enum topic_config_key key);
 /* TOPIC_CONFIG_KEY_COUNT when there is no such key. */
 enum topic_config_key topic_config_find(struct str name);
+/* Whether a list of throttled replicas (the value of `key`: "p:broker,p:broker", or * for all) names this replica. */
+bool topic_config_is_throttled(const struct properties *values, enum topic_config_key key, int32_t partition,
+                               int32_t broker_id);
 /* The first broker key a topic key falls back to; CONFIG_KEY_COUNT when there is none. */
 enum config_key topic_config_broker_key(enum topic_config_key key);
 

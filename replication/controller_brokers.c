@@ -117,6 +117,7 @@ struct broker_change {
     struct broker_readings found;
     struct id_set added;
     struct id_set bounced;
+    struct id_set returned; /* of those that bounced: all but the incompatible */
     struct id_set dead;
 };
 
@@ -133,10 +134,13 @@ static void compare_brokers(struct controller *controller, struct broker_change 
     for (int32_t i = 0; i < self->found.count; i++) {
         const struct broker_reading *reading = &self->found.items[i];
         const struct controller_broker *known = broker_find(controller, reading->id);
-        if (known == NULL) {
+        if (known == NULL && !reading->is_incompatible) {
             id_set_add(controller, &self->added, reading->id);
-        } else if (reading->epoch > known->epoch) {
+        } else if (known != NULL && reading->epoch > known->epoch) {
             id_set_add(controller, &self->bounced, reading->id); /* rule 10 */
+            if (!reading->is_incompatible) {
+                id_set_add(controller, &self->returned, reading->id);
+            }
         }
     }
     for (int32_t i = 0; i < controller->broker_count; i++) {
@@ -187,9 +191,9 @@ static enum task_verdict broker_change_run(struct controller *controller, struct
         }
         return TASK_AGAIN;
     case 3:
-        if (self->bounced.count > 0) {
-            open_brokers(controller, self, &self->bounced);
-            call_brokers(controller, &self->bounced, startup_run);
+        if (self->returned.count > 0) {
+            open_brokers(controller, self, &self->returned);
+            call_brokers(controller, &self->returned, startup_run);
         }
         return TASK_AGAIN;
     default:

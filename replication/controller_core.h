@@ -270,6 +270,7 @@ struct broker_reading {
     int32_t id;
     int64_t epoch;
     struct znode_broker info;
+    bool is_incompatible; /* does not support a finalized feature: it is not taken into the cluster */
 };
 
 struct broker_readings {

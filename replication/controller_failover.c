@@ -338,7 +338,9 @@ static enum task_verdict failover_run(struct controller *controller, struct task
             return TASK_DONE;
         }
         for (int32_t i = 0; i < self->brokers.count; i++) {
-            controller_open_broker(controller, &self->brokers.items[i]);
+            if (!self->brokers.items[i].is_incompatible) {
+                controller_open_broker(controller, &self->brokers.items[i]);
+            }
         }
         self->readings = ARENA_ARRAY(&controller->arena, struct topic_reading, self->topics.count + 1);
         call_read_topics(controller, &self->topics, self->readings);

@@ -84,6 +84,38 @@ static int compare_ids(const void *a, const void *b) {
     return (left > right) - (left < right);
 }
 
+/* Whether the broker supports every finalized feature, as far as there are any. */
+static bool supports(const struct znode_broker *info, const struct znode_feature *finalized) {
+    for (int32_t i = 0; i < finalized->feature_count; i++) {
+        const struct znode_feature_range *wanted = &finalized->features[i];
+        bool is_supported = false;
+        for (int32_t j = 0; j < info->feature_count; j++) {
+            const struct znode_feature_range *has = &info->features[j];
+            is_supported |= str_equal(has->name, wanted->name) && has->min_version <= wanted->max_version &&
+                            wanted->max_version <= has->max_version;
+        }
+        if (!is_supported) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void check_features(struct controller *controller, const struct controller_reply *reply,
+                           struct broker_readings *ret) {
+    struct znode_feature finalized;
+    if (reply->error != 0 || znode_decode_feature(&controller->arena, reply->data, &finalized) != 0) {
+        return; /* none are finalized, or nobody can tell */
+    }
+    for (int32_t i = 0; i < ret->count; i++) {
+        ret->items[i].is_incompatible = !supports(&ret->items[i].info, &finalized);
+        if (ret->items[i].is_incompatible) {
+            trace_warn("controller", "[Controller id=%d] Broker %d is ignored: it does not support what is finalized",
+                       controller->config.broker_id, ret->items[i].id);
+        }
+    }
+}
+
 static void take_brokers(struct controller *controller, struct read_brokers *self) {
     struct broker_readings *ret = self->ret;
     ret->items = ARENA_ARRAY(&controller->arena, struct broker_reading, self->ids.count + 1);
@@ -95,6 +127,7 @@ static void take_brokers(struct controller *controller, struct read_brokers *sel
         if (reply->error != 0) {
             continue; /* it left meanwhile; the listing's watch tells */
         }
+        reading->is_incompatible = false;
         reading->id = self->ids.items[i];
         reading->epoch = reply->czxid;
         if (znode_decode_broker(&controller->arena, reply->data, &reading->info) != 0) {
@@ -125,13 +158,12 @@ static enum task_verdict read_brokers_run(struct controller *controller, struct 
             char path[ZNODE_PATH_SIZE];
             ask_get(controller, znode_broker_path(path, self->ids.items[i]), true);
         }
-        if (self->ids.count > 0) {
-            return TASK_AGAIN;
-        }
-        break;
+        ask_get(controller, ZNODE_FEATURE, false);
+        return TASK_AGAIN;
     default: break;
     }
     take_brokers(controller, self);
+    check_features(controller, &controller->replies[self->ids.count], self->ret);
     return TASK_DONE;
 }
 

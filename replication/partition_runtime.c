@@ -78,6 +78,18 @@ void partition_runtime_open(struct partition_runtime *partition, struct log *log
     partition->log = log;
     partition->topic_id = log_topic_id(log);
     partition->is_offline = false;
+    partition_runtime_read_throttle(partition);
+}
+
+void partition_runtime_read_throttle(struct partition_runtime *partition) {
+    const struct replica_manager_config *config = &partition->manager->config;
+    if (config->throttle != NULL) {
+        partition->throttle = config->throttle(config->context, partition->topic, partition->index);
+    }
+}
+
+struct partition_throttle partition_runtime_throttle(const struct partition_runtime *partition) {
+    return partition->throttle;
 }
 
 void partition_runtime_set_offline(struct partition_runtime *partition) {

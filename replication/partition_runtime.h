@@ -22,6 +22,9 @@ struct partition_runtime {
     int32_t index;
     bool is_offline; /* its directory failed: KAFKA_STORAGE_ERROR until the broker starts again */
     bool is_ticking; /* in manager->ticking */
+    /* What the topic's *.replication.throttled.replicas say of us: our followers, and we as one, are held back while
+     * out of sync. Known and shown; nothing is held back before reassignment exists. */
+    struct partition_throttle throttle;
     struct fetcher_partition fetch;
     struct alter_partition_item alter;
     struct partition_watcher *watchers;
@@ -35,6 +38,8 @@ struct partition_runtime {
 /* The key of (topic, index); 0 for a name that cannot exist. */
 uint32_t partition_key(uint8_t ret_key[PARTITION_KEY_MAX], struct str topic, int32_t index);
 
+/* Takes over what the topic's settings say of throttling. */
+void partition_runtime_read_throttle(struct partition_runtime *partition);
 /* Into the manager's table, offline until a log is opened. */
 struct partition_runtime *partition_runtime_create(struct replica_manager *manager, struct str topic, int32_t index);
 /* Out of the table; watchers hear it. */

@@ -201,6 +201,7 @@ void replica_manager_topic_config_changed(struct replica_manager *manager, const
         struct partition_event event = partition_runtime_event(partition, PARTITION_CONFIGURED);
         event.min_insync_replicas = log_get_config(partition->log)->min_insync_replicas;
         partition_runtime_apply(partition, &event);
+        partition_runtime_read_throttle(partition);
     }
 }
 

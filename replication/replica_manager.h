@@ -23,6 +23,11 @@ struct stop_replica_request;
 struct stop_replica_response;
 struct update_metadata_request;
 
+struct partition_throttle {
+    bool is_leader;
+    bool is_follower;
+};
+
 struct replica_manager_config {
     int32_t broker_id;
     const char *inter_broker_listener;
@@ -37,6 +42,8 @@ struct replica_manager_config {
     bool rack_aware_selector;
     /* Group and transaction coordinators hear of leadership of their partitions. NULL: nobody. */
     void (*on_leadership)(void *context, const char *topic, int32_t partition, bool is_leader, int32_t leader_epoch);
+    /* What the topic's settings say of this partition at this broker. NULL: nothing is throttled. */
+    struct partition_throttle (*throttle)(void *context, const char *topic, int32_t partition);
     void *context;
 };
 
@@ -146,6 +153,7 @@ int16_t partition_runtime_offset_for_leader_epoch(const struct partition_runtime
  * caller waits until partition_runtime_low_watermark() reaches *ret_offset. */
 int16_t partition_runtime_delete_records(struct partition_runtime *partition, int64_t offset, int64_t *ret_offset,
                                          int64_t *ret_low_watermark);
+struct partition_throttle partition_runtime_throttle(const struct partition_runtime *partition);
 const char *partition_runtime_topic(const struct partition_runtime *partition);
 int32_t partition_runtime_index(const struct partition_runtime *partition);
 /* For log_manager_config.high_watermark: false when the checkpointed value stands. `context` is the manager. */

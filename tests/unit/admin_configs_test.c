@@ -564,6 +564,25 @@ START_TEST(two_admins_at_once_do_not_undo_each_other) {
 }
 END_TEST
 
+START_TEST(nothing_is_changed_in_a_cluster_that_kraft_has_taken_over) {
+    struct memory_world *world = make_world();
+    struct config *config = make_config("");
+    struct dynamic_config *dynamic =
+        dynamic_config_create(config, memory_clock(world), memory_coord(world), &callbacks);
+    memory_put(world, "/controller",
+               "{\"version\":2,\"brokerid\":3000,\"timestamp\":\"1\",\"kraftControllerEpoch\":7}");
+    char value[] = "11";
+    dynamic_config_change(dynamic, "topics", STR_LITERAL("a"), set_retention, on_written, value);
+    memory_run_for(world, 10000);
+    ck_assert_int_eq(heard.error, ERR_DENIED);
+    ck_assert_ptr_null(memory_data(world, "/config/topics/a"));
+    ck_assert_int_eq(memory_child_count(world, "/config/changes"), 0);
+    dynamic_config_destroy(dynamic);
+    memory_world_destroy(world);
+    config_destroy(config);
+}
+END_TEST
+
 int main(void) {
     static const struct test tests[] = {
         TEST(a_topics_entries_are_those_recorded_in_the_order_recorded),
@@ -579,6 +598,7 @@ int main(void) {
         TEST(notifications_bring_changes_of_topics_and_brokers),
         TEST(a_change_is_written_fenced_and_told_whatever_replies_get_lost),
         TEST(two_admins_at_once_do_not_undo_each_other),
+        TEST(nothing_is_changed_in_a_cluster_that_kraft_has_taken_over),
     };
     return run_tests("admin configs", tests, sizeof tests / sizeof tests[0]);
 }

@@ -145,6 +145,8 @@ START_TEST(refusals_have_the_words_of_kafka) {
         {"authorizer.class.name=kafka.security.authorizer.AclAuthorizer",
          "Invalid value kafka.security.authorizer.AclAuthorizer for configuration authorizer.class.name: access "
          "control is not available in this version, and starting without it would let everybody in"},
+        {"zookeeper.set.acl=true", "Invalid value true for configuration zookeeper.set.acl: this version does not "
+                                   "authenticate itself to ZooKeeper, so its nodes would have no owner"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         assert_refused(cases[i][0], cases[i][1]);
@@ -281,6 +283,26 @@ START_TEST(a_topics_own_value_beats_the_brokers) {
 }
 END_TEST
 
+START_TEST(throttled_replicas_are_named_one_by_one_or_all_at_once) {
+    const enum topic_config_key leader = TOPIC_CONFIG_KEY_leader_replication_throttled_replicas;
+    const enum topic_config_key follower = TOPIC_CONFIG_KEY_follower_replication_throttled_replicas;
+    struct properties values;
+    properties_init(&values);
+    ck_assert(!topic_config_is_throttled(NULL, leader, 0, 1));
+    properties_set(&values, "leader.replication.throttled.replicas", "0:1, 12:3");
+    properties_set(&values, "follower.replication.throttled.replicas", "*");
+    ck_assert(topic_config_is_throttled(&values, leader, 0, 1));
+    ck_assert(topic_config_is_throttled(&values, leader, 12, 3));
+    ck_assert(!topic_config_is_throttled(&values, leader, 1, 1));
+    ck_assert(!topic_config_is_throttled(&values, leader, 2, 3));
+    ck_assert(!topic_config_is_throttled(&values, leader, 0, 3));
+    ck_assert(topic_config_is_throttled(&values, follower, 99, 99));
+    properties_set(&values, "follower.replication.throttled.replicas", "");
+    ck_assert(!topic_config_is_throttled(&values, follower, 99, 99));
+    properties_deinit(&values);
+}
+END_TEST
+
 static void assert_topic_refused(const char *key, const char *value, const char *expected) {
     struct config *config = load_ok("log.cleaner.min.compaction.lag.ms=10\n");
     struct properties values;
@@ -352,6 +374,7 @@ int main(void) {
         TEST(dynamic_refusals_have_the_words_of_kafka),
         TEST(unusable_values_found_in_the_coordinator_are_left_out),
         TEST(a_topics_own_value_beats_the_brokers),
+        TEST(throttled_replicas_are_named_one_by_one_or_all_at_once),
         TEST(topic_refusals_have_the_words_of_kafka),
         TEST(the_sample_file_starts_and_says_nothing_unknown),
         TEST(numbers_are_printed_as_java_prints_them),

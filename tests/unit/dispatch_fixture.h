@@ -53,6 +53,7 @@ static struct fixture fx;
 static struct clock *fixture_clock;
 /* Likewise, for the settings of topics. */
 static void (*fixture_topic_config)(void *context, const char *topic, struct log_config *ret_config);
+static struct partition_throttle (*fixture_throttle)(void *context, const char *topic, int32_t partition);
 static int32_t fixture_port = 9092; /* of every broker of become_leader() */
 /* What the double of the controller says. */
 static int16_t fake_controller_error;
@@ -245,6 +246,7 @@ static inline void fixture_start(void) {
         .fetch_response_max_bytes = 10485760,
         .fetch_backoff_ms = 1000,
         .socket_timeout_ms = 30000,
+        .throttle = fixture_throttle,
     };
     fx.replicas = replica_manager_create(&replicas, fx.clock, fx.logs, fx.image, &fx.transport);
     replica_manager_set_broker_epoch(fx.replicas, 5);

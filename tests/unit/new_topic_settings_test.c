@@ -2,12 +2,30 @@
  * topic does, and no notification tells of them. */
 #include "broker/dynamic_config.h"
 #include "broker/request/waiting_room.h"
+#include "broker/topic_config.h"
 #include "tests/unit/dispatch_fixture.h"
 
 static struct config *config;
 static struct dynamic_config *dynamic;
 static int32_t pair[] = {1, 2};
-static const struct dynamic_config_callbacks no_callbacks;
+
+static void on_topic(void *context, const char *topic) {
+    (void)context;
+    replica_manager_topic_config_changed(fx.replicas, topic);
+}
+
+static const struct dynamic_config_callbacks callbacks = {.on_topic = on_topic};
+
+static struct partition_throttle throttle_of(void *context, const char *topic, int32_t partition) {
+    (void)context;
+    const struct properties *values = dynamic_config_topic(dynamic, topic);
+    return (struct partition_throttle){
+        .is_leader =
+            topic_config_is_throttled(values, TOPIC_CONFIG_KEY_leader_replication_throttled_replicas, partition, 1),
+        .is_follower =
+            topic_config_is_throttled(values, TOPIC_CONFIG_KEY_follower_replication_throttled_replicas, partition, 1),
+    };
+}
 
 static void log_config_of(void *context, const char *topic, struct log_config *ret_config) {
     (void)context;
@@ -24,10 +42,11 @@ static void set_up(void) {
     ck_assert_int_eq(config_create(&properties, &config, &message), 0);
     properties_deinit(&properties);
     fixture_topic_config = log_config_of;
+    fixture_throttle = throttle_of;
     fixture_start();
     memory_put(fx.world, "/config/changes", NULL);
     memory_put(fx.world, "/config/topics/t", "{\"version\":1,\"config\":{\"min.insync.replicas\":\"2\"}}");
-    dynamic = dynamic_config_create(config, fx.clock, memory_coord(fx.world), &no_callbacks);
+    dynamic = dynamic_config_create(config, fx.clock, memory_coord(fx.world), &callbacks);
     dynamic_config_follow(dynamic);
     memory_run(fx.world);
     fx.context.dynamic_config = dynamic;
@@ -135,12 +154,34 @@ START_TEST(a_broker_that_stops_meanwhile_makes_no_log) {
 }
 END_TEST
 
+START_TEST(throttled_replicas_are_known_with_the_partition_and_follow_the_settings) {
+    struct reply reply;
+    struct partition_runtime *partition = NULL;
+    memory_put(fx.world, "/config/topics/t",
+               "{\"version\":1,\"config\":{\"leader.replication.throttled.replicas\":\"0:1,1:2\"}}");
+    send_command(&reply, 0);
+    memory_run(fx.world);
+    reply_free(&reply);
+    ck_assert_int_eq(replica_manager_partition(fx.replicas, STR_LITERAL("t"), 0, &partition), 0);
+    ck_assert(partition_runtime_throttle(partition).is_leader);
+    ck_assert(!partition_runtime_throttle(partition).is_follower);
+    memory_put(fx.world, "/config/topics/t",
+               "{\"version\":1,\"config\":{\"follower.replication.throttled.replicas\":\"*\"}}");
+    memory_put(fx.world, "/config/changes/config_change_0000000000", "{\"version\":2,\"entity_path\":\"topics/t\"}");
+    memory_run(fx.world);
+    ck_assert(!partition_runtime_throttle(partition).is_leader);
+    ck_assert(partition_runtime_throttle(partition).is_follower);
+    dynamic_config_destroy(dynamic);
+}
+END_TEST
+
 int main(void) {
     static const struct test tests[] = {
         TEST(a_new_log_is_not_there_before_its_topics_settings_are),
         TEST(lost_connections_while_reading_make_the_command_wait_and_not_the_defaults_count),
         TEST(a_coordinator_that_stays_away_costs_the_connection_so_that_the_command_comes_again),
         TEST(a_broker_that_stops_meanwhile_makes_no_log),
+        TEST(throttled_replicas_are_known_with_the_partition_and_follow_the_settings),
     };
     return run_tests_with_fixture("settings of new topics", tests, ARRAY_SIZE(tests), set_up, tear_down);
 }
