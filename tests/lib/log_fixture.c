@@ -248,8 +248,8 @@ static void put_record(struct byte_buffer *records, const struct test_batch *bat
     byte_buffer_deinit(&body);
 }
 
-/* The header in front of `records`, which are not compressed yet. */
-static void put_batch(const struct test_batch *batch, const struct byte_buffer *records, struct byte_buffer *ret) {
+void test_batch_encode_records(const struct test_batch *batch, const struct byte_buffer *records,
+                               struct byte_buffer *ret) {
     struct compression *compression = compression_create();
     size_t begin = ret->size;
     memset(byte_buffer_reserve(ret, BATCH_HEADER_SIZE), 0, BATCH_HEADER_SIZE);
@@ -278,7 +278,7 @@ void test_batch_encode(const struct test_batch *batch, struct byte_buffer *ret) 
     for (int32_t i = 0; i < batch->record_count; i++) {
         put_record(&records, batch, i);
     }
-    put_batch(batch, &records, ret);
+    test_batch_encode_records(batch, &records, ret);
     byte_buffer_deinit(&records);
 }
 
@@ -303,7 +303,7 @@ void test_marker_encode(int64_t producer_id, int16_t producer_epoch, bool is_com
     batch.producer_id = producer_id;
     batch.producer_epoch = producer_epoch;
     batch.attributes = BATCH_TRANSACTIONAL | BATCH_CONTROL;
-    put_batch(&batch, &records, ret);
+    test_batch_encode_records(&batch, &records, ret);
 }
 
 struct log_append_info test_append(struct log *log, const struct test_batch *batch) {

@@ -60,6 +60,9 @@ struct test_batch {
 struct test_batch test_batch_of(int32_t count);
 /* Encodes it; appended to the buffer. */
 void test_batch_encode(const struct test_batch *batch, struct byte_buffer *ret);
+/* The batch's header before records made by other means, which are compressed with its codec. */
+void test_batch_encode_records(const struct test_batch *batch, const struct byte_buffer *records,
+                               struct byte_buffer *ret);
 /* A control batch that ends a transaction. */
 void test_marker_encode(int64_t producer_id, int16_t producer_epoch, bool is_commit, int32_t coordinator_epoch,
                         int64_t timestamp, struct byte_buffer *ret);
