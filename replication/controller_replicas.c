@@ -126,6 +126,8 @@ static void finish(struct controller *controller, struct replicas_task *self, st
     if (partition->topic->is_queued_for_deletion) {
         return;
     }
+    /* Everybody hears of it, also when no other replica is there to be told. */
+    batch_metadata_all(controller, partition);
     for (int32_t i = 0; i < partition->replica_count; i++) {
         if (partition->replicas[i].broker_id != self->broker_id) {
             batch_leader_and_isr(controller, partition->replicas[i].broker_id, partition, false);

@@ -84,7 +84,12 @@ static int16_t open_partition(struct replica_manager *manager, const struct lead
     if (error != 0) {
         /* Rule 22: its data may lie in the failed directory; an empty replica in its place would be a lie. The
          * partition stays, offline, until the broker starts again. */
-        trace_error(AREA, "%s-%d: cannot open its log: %s", partition->topic, partition->index, error_text(error));
+        if (error == ERR_NOT_FOUND) {
+            trace_warn(AREA, "Ignoring the LeaderAndIsr request for %s-%d: its log is in an offline log directory",
+                       partition->topic, partition->index);
+        } else {
+            trace_error(AREA, "%s-%d: cannot open its log: %s", partition->topic, partition->index, error_text(error));
+        }
         return KAFKA_STORAGE_ERROR;
     }
     partition_runtime_open(partition, log);

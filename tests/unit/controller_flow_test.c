@@ -216,6 +216,8 @@ START_TEST(the_last_in_sync_replica_stays_in_the_set) {
     world_settle(world);
     assert_text("/brokers/topics/one/partitions/0/state",
                 "{\"controller_epoch\":1,\"leader\":-1,\"version\":1,\"leader_epoch\":1,\"isr\":[3]}");
+    /* No other replica has to be commanded, but every broker has to know. */
+    ck_assert_ptr_nonnull(strstr(world->trace, "1>2 UMR brokers=1,2 one-0:-1"));
     world_register(world, 3);
     world_settle(world);
     assert_text("/brokers/topics/one/partitions/0/state",
