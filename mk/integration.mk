@@ -13,8 +13,13 @@ $(EXPIRE): $(BUILD)/obj/tests/integration/expire.o $(LIBRARY)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) $^ $(LIBS) -o $@
 
+# Preloaded into brokers, to count what they allocate.
+$(BUILD)/tests/count_allocations.so: tests/integration/count_allocations.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu17 -g -O2 $(WARNINGS) -fno-builtin -fPIC -shared -D_GNU_SOURCE $< -o $@
+
 .PHONY: witness
-witness: $(WITNESS) $(EXPIRE)
+witness: $(WITNESS) $(EXPIRE) $(BUILD)/tests/count_allocations.so
 
 $(BUILD)/tests/replay: $(BUILD)/obj/tests/bench/replay.o $(LIBRARY)
 	@mkdir -p $(@D)

@@ -7,6 +7,7 @@
 #include <utlist.h>
 
 #include "broker/base/check.h"
+#include "broker/base/pool.h"
 #include "broker/base/random.h"
 #include "broker/protocol/errors.h"
 
@@ -15,11 +16,21 @@
 #define ENTRY_NAME_MAX 250
 #define ENTRY_KEY_MAX (ENTRY_NAME_MAX + sizeof(int32_t))
 
+/* librdkafka knows no sessions: each of its fetches makes one and ends it. Their memory is kept for the next: enough
+ * for some thousand partitions named by fetches under way. */
+#define KEPT_BYTES_MAX ((size_t)4 * 1024 * 1024)
+/* The tables of the maps below come from there, too. Every function that touches a map has a `session` at hand. */
+#undef uthash_malloc
+#undef uthash_free
+#define uthash_malloc(size) pool_take(&session->cache->pool, size)
+#define uthash_free(memory, size) pool_give(&session->cache->pool, memory, size)
+
 struct fetch_sessions {
     struct fetch_session *by_id;
     int32_t slots_max;
     int64_t evict_after_ms;
     struct random random;
+    struct pool pool;
 };
 
 struct fetch_sessions *fetch_sessions_create(int32_t slots_max, int64_t evict_after_ms, uint64_t seed) {
@@ -27,6 +38,7 @@ struct fetch_sessions *fetch_sessions_create(int32_t slots_max, int64_t evict_af
     cache->slots_max = slots_max;
     cache->evict_after_ms = evict_after_ms;
     random_seed(&cache->random, seed);
+    pool_init(&cache->pool, KEPT_BYTES_MAX);
     return cache;
 }
 
@@ -46,12 +58,19 @@ static void entry_list(struct fetch_entry *entry) {
     }
 }
 
+static void entry_free_topic(struct fetch_entry *entry) {
+    pool_give(&entry->session->cache->pool, entry->owned_topic, (size_t)MAX(entry->topic.size, 0) + 1);
+    entry->owned_topic = NULL;
+    entry->topic = STR_NULL;
+}
+
 static void entry_destroy(struct fetch_entry *entry) {
+    struct fetch_session *session = entry->session;
     entry_unlist(entry);
     partition_watcher_remove(&entry->watcher);
-    HASH_DEL(entry->session->entries, entry);
-    free(entry->owned_topic);
-    free(entry);
+    HASH_DEL(session->entries, entry);
+    entry_free_topic(entry);
+    pool_give(&session->cache->pool, entry, sizeof *entry + entry->key_size);
 }
 
 static void session_destroy(struct fetch_session *session) {
@@ -60,7 +79,7 @@ static void session_destroy(struct fetch_session *session) {
     HASH_ITER(hh, session->entries, entry, after) {
         entry_destroy(entry);
     }
-    free(session);
+    pool_give(&session->cache->pool, session, sizeof *session);
 }
 
 /* Out of the cache; a session that a request is using lives until that request is through. */
@@ -83,6 +102,7 @@ void fetch_sessions_destroy(struct fetch_sessions *cache) {
         CHECK(!session->is_busy);
         session_close(session);
     }
+    pool_deinit(&cache->pool);
     free(cache);
 }
 
@@ -101,7 +121,7 @@ int32_t fetch_session_epoch_after(int32_t epoch) {
 }
 
 static struct fetch_session *session_create(struct fetch_sessions *cache, const struct fetch_begin *begin) {
-    struct fetch_session *session = xcalloc(1, sizeof *session);
+    struct fetch_session *session = pool_take(&cache->pool, sizeof *session);
     session->cache = cache;
     session->is_privileged = begin->is_privileged;
     session->uses_topic_ids = begin->uses_topic_ids;
@@ -172,9 +192,12 @@ void fetch_entry_set_topic(struct fetch_entry *entry, struct str topic) {
     if (str_equal(entry->topic, topic)) {
         return;
     }
-    free(entry->owned_topic);
-    entry->owned_topic = str_is_null(topic) ? NULL : xstrndup(topic.data, (size_t)topic.size);
-    entry->topic = str_from(entry->owned_topic);
+    entry_free_topic(entry);
+    if (!str_is_null(topic)) {
+        entry->owned_topic = pool_take(&entry->session->cache->pool, (size_t)topic.size + 1);
+        memcpy(entry->owned_topic, topic.data, (size_t)topic.size);
+        entry->topic = (struct str){entry->owned_topic, topic.size};
+    }
 }
 
 struct fetch_entry *fetch_session_name(struct fetch_session *session, const struct fetch_named *named) {
@@ -182,7 +205,7 @@ struct fetch_entry *fetch_session_name(struct fetch_session *session, const stru
     uint32_t key_size = entry_key(key, session->uses_topic_ids, named->topic, named->topic_id, named->partition);
     struct fetch_entry *entry = entry_find(session, key, key_size);
     if (entry == NULL) {
-        entry = xcalloc(1, sizeof *entry + key_size);
+        entry = pool_take(&session->cache->pool, sizeof *entry + key_size);
         entry->topic = STR_NULL;
         entry->topic_id = named->topic_id;
         entry->partition = named->partition;

@@ -39,13 +39,14 @@ struct fetcher_runtime {
     uint8_t *buffer; /* kept between requests */
     size_t buffer_size;
     struct fetcher_plan plan;
-    struct fetch_call *call; /* under way */
+    struct fetch_call *call; /* the one request at a time */
+    bool is_under_way;
     char client_id[40];
     int32_t broker_id;
     UT_hash_handle hh;
 };
 
-/* The context of a request under way; its fetcher is NULL when that has gone meanwhile. */
+/* The context of requests, which may outlive their fetcher: then that is NULL, and the answer frees it. */
 struct fetch_call {
     struct fetcher_runtime *fetcher;
 };
@@ -85,6 +86,8 @@ static struct fetcher_runtime *find_or_create(struct replica_manager *manager, i
     fetcher->broker_id = broker_id;
     fetcher_init(&fetcher->core, broker_id, manager->config.fetch_backoff_ms);
     arena_init(&fetcher->arena, SIZE_MAX);
+    fetcher->call = xcalloc(1, sizeof *fetcher->call);
+    fetcher->call->fetcher = fetcher;
     snprintf(fetcher->client_id, sizeof fetcher->client_id, "broker-%d-fetcher-0", broker_id);
     HASH_ADD(hh, manager->fetchers, broker_id, sizeof fetcher->broker_id, fetcher);
     return fetcher;
@@ -132,8 +135,10 @@ void fetcher_runtime_destroy_all(struct replica_manager *manager) {
     HASH_ITER(hh, manager->fetchers, fetcher, after) {
         HASH_DEL(manager->fetchers, fetcher);
         timer_stop(manager->clock, &fetcher->timer);
-        if (fetcher->call != NULL) {
+        if (fetcher->is_under_way) {
             fetcher->call->fetcher = NULL;
+        } else {
+            free(fetcher->call);
         }
         fetcher_deinit(&fetcher->core);
         arena_deinit(&fetcher->arena);
@@ -253,8 +258,7 @@ static void send_fetch(struct fetcher_runtime *fetcher, const struct image_endpo
     fetch_request_encode(&request, version, &e);
     CHECK(!e.w.failed);
     fetcher_on_sent(&fetcher->core, &fetcher->plan);
-    fetcher->call = xcalloc(1, sizeof *fetcher->call);
-    fetcher->call->fetcher = fetcher;
+    fetcher->is_under_way = true;
     transport_send(manager->transport, &(struct transport_request){.broker_id = fetcher->broker_id,
                                                                    .channel = CHANNEL_FETCH,
                                                                    .host = endpoint->host,
@@ -557,14 +561,14 @@ static void take_response(struct fetcher_runtime *fetcher, const struct fetch_re
 static void on_fetch_answer(void *context, int error, const uint8_t *body, size_t body_size) {
     struct fetch_call *call = context;
     struct fetcher_runtime *fetcher = call->fetcher;
-    free(call);
     if (fetcher == NULL) {
+        free(call);
         return;
     }
     int64_t now_ms = clock_now_ms(fetcher->manager->clock);
     int16_t version = fetcher->plan.uses_topic_ids ? FETCH_VERSION_BY_ID : FETCH_VERSION_BY_NAME;
     struct fetch_response response;
-    fetcher->call = NULL;
+    fetcher->is_under_way = false;
     arena_reset(&fetcher->arena, error == 0 ? ANSWER_BUDGET(body_size) : 0);
     if (error == 0) {
         struct reader r = reader_of(body, body_size);

@@ -7,8 +7,9 @@
  *
  * A produced line is "ok PARTITION OFFSET NUMBER TIME_MS" or "fail PARTITION -1 NUMBER TIME_MS"; a consumed one is
  * "read PARTITION OFFSET NUMBER TIME_MS". NUMBER counts from 0 in each partition, so order is visible.
- * With SINCE_MS, when a fault struck, the longest silence of each partition from then on is told; with BOUND_MS a
- * longer one is a failure. */
+ * FETCH_BYTES in the environment keeps the consumer's fetches small. Both say at their end how many requests they sent,
+ * and on SIGUSR1 so far. With SINCE_MS, when a fault struck, the longest silence of each partition from then on is
+ * told; with BOUND_MS a longer one is a failure. */
 #include <inttypes.h>
 #include <librdkafka/rdkafka.h>
 #include <signal.h>
@@ -24,10 +25,14 @@
 #define FLUSH_MS_MAX 120000
 
 static volatile sig_atomic_t stopping;
+static volatile sig_atomic_t asked;
 
 static void on_signal(int number) {
-    (void)number;
-    stopping = 1;
+    if (number == SIGUSR1) {
+        asked = 1;
+    } else {
+        stopping = 1;
+    }
 }
 
 static int64_t now_ms(void) {
@@ -56,8 +61,25 @@ static void on_delivery(rd_kafka_t *client, const rd_kafka_message_t *message, v
     }
 }
 
+static int64_t requests_sent;
+
+/* Told every tenth of a second, as one line of JSON in which the sum over all brokers comes first. */
+static int on_statistics(rd_kafka_t *client, char *json, size_t size, void *context) {
+    (void)client, (void)size, (void)context;
+    const char *sent = strstr(json, "\"tx\":");
+    requests_sent = sent == NULL ? 0 : strtoll(sent + strlen("\"tx\":"), NULL, 10);
+    if (asked) {
+        asked = 0;
+        printf("%" PRId64 " requests so far\n", requests_sent);
+        fflush(stdout);
+    }
+    return 0;
+}
+
 static rd_kafka_t *open_client(rd_kafka_type_t type, rd_kafka_conf_t *conf) {
     char why[256];
+    set(conf, "statistics.interval.ms", "100");
+    rd_kafka_conf_set_stats_cb(conf, on_statistics);
     rd_kafka_t *client = rd_kafka_new(type, conf, why, sizeof why);
     if (client == NULL) {
         fprintf(stderr, "witness: %s\n", why);
@@ -108,6 +130,7 @@ static int produce(char **args) {
     if (left != RD_KAFKA_RESP_ERR_NO_ERROR) {
         fprintf(stderr, "witness: not everything was acknowledged in %d s\n", FLUSH_MS_MAX / 1000);
     }
+    printf("%" PRId64 " requests\n", requests_sent);
     return left == RD_KAFKA_RESP_ERR_NO_ERROR ? 0 : 1;
 }
 
@@ -121,6 +144,9 @@ static int consume(char **args) {
     set(conf, "enable.auto.commit", "false");
     set(conf, "enable.partition.eof", "true");
     set(conf, "auto.offset.reset", "error");
+    if (getenv("FETCH_BYTES") != NULL) {
+        set(conf, "fetch.message.max.bytes", getenv("FETCH_BYTES"));
+    }
     rd_kafka_t *client = open_client(RD_KAFKA_CONSUMER, conf);
     rd_kafka_poll_set_consumer(client);
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(partitions);
@@ -155,6 +181,7 @@ static int consume(char **args) {
     rd_kafka_consumer_close(client);
     rd_kafka_destroy(client);
     fclose(notes);
+    printf("%" PRId64 " requests\n", requests_sent);
     return status;
 }
 
@@ -275,6 +302,7 @@ int main(int count, char **args) {
     struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
+    sigaction(SIGUSR1, &action, NULL);
     if (count == 7 && strcmp(args[1], "produce") == 0) {
         return produce(args + 2);
     }
