@@ -101,6 +101,7 @@ static void fill_context(struct broker *broker) {
         .config = config,
         .topic_creator = topic_admin_auto_create,
         .topic_admin = broker->topics,
+        .groups = broker->groups,
         .dynamic_config = broker->dynamic,
         .broker_id = broker->id,
         .cluster_id = broker->cluster_id,
@@ -131,6 +132,31 @@ static struct partition_throttle throttle_of(void *context, const char *topic, i
     };
 }
 
+static void on_leadership(void *context, const char *topic, int32_t partition, bool is_leader, int32_t leader_epoch) {
+    struct broker *broker = context;
+    group_runtime_on_leadership(broker->groups, topic, partition, is_leader, leader_epoch);
+}
+
+static void create_groups(struct broker *broker) {
+    const struct config *config = broker->config;
+    const struct group_runtime_config groups = {
+        .limits = {.session_timeout_min_ms = config->group_min_session_timeout_ms,
+                   .session_timeout_max_ms = config->group_max_session_timeout_ms,
+                   .initial_rebalance_delay_ms = config->group_initial_rebalance_delay_ms,
+                   .size_max = config->group_max_size},
+        .topic_partitions = config->offsets_topic_num_partitions,
+        .offset_metadata_max_bytes = config->offset_metadata_max_bytes,
+        .offsets_retention_ms = (int64_t)config->offsets_retention_minutes * 60 * 1000,
+        .retention_check_ms = config->offsets_retention_check_interval_ms,
+        .commit_timeout_ms = config->offsets_commit_timeout_ms,
+        .required_acks = config->offsets_commit_required_acks,
+        .load_buffer_bytes = config->offsets_load_buffer_size,
+        .compression_codec = (int8_t)config->offsets_topic_compression_codec,
+        .seed = broker->seams.seed,
+    };
+    broker->groups = group_runtime_create(&groups, broker->seams.clock, broker->replicas, broker->image);
+}
+
 void broker_wire(struct broker *broker) {
     const struct config *config = broker->config;
     const struct broker_seams *seams = &broker->seams;
@@ -148,9 +174,11 @@ void broker_wire(struct broker *broker) {
         .socket_timeout_ms = config->replica_socket_timeout_ms,
         .rack_aware_selector = config->rack_aware_selector,
         .throttle = throttle_of,
+        .on_leadership = on_leadership,
         .context = broker,
     };
     broker->replicas = replica_manager_create(&replicas, seams->clock, broker->logs, broker->image, seams->transport);
+    create_groups(broker);
     struct controller_config controller = {
         .broker_id = broker->id,
         .inter_broker_listener = config->inter_broker_listener,
@@ -178,6 +206,7 @@ void broker_destroy(struct broker *broker) {
     directory_report_stop(&broker->directory_report);
     if (broker->dispatcher != NULL) {
         dispatcher_destroy(broker->dispatcher);
+        group_runtime_destroy(broker->groups);
         topic_admin_destroy(broker->topics);
         controller_runtime_destroy(broker->controller);
         replica_manager_destroy(broker->replicas);

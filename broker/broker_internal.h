@@ -6,6 +6,7 @@
 #include "broker/broker.h"
 #include "broker/directory_report.h"
 #include "broker/dynamic_config.h"
+#include "broker/group/group_runtime.h"
 #include "broker/log/log_manager.h"
 #include "broker/metadata/image.h"
 #include "broker/request/context.h"
@@ -31,6 +32,7 @@ struct broker {
     struct replica_manager *replicas;
     struct controller_runtime *controller;
     struct topic_admin *topics;
+    struct group_runtime *groups;
     struct dispatcher *dispatcher;
     struct request_context context;
     struct arena features_arena; /* of context.features */

@@ -213,6 +213,7 @@ static void serve(struct broker *broker) {
     directory_report_init(&broker->directory_report, broker->seams.clock, broker->seams.coord, broker->id);
     replica_manager_start(broker->replicas);
     log_manager_start(broker->logs);
+    group_runtime_start(broker->groups);
     controller_runtime_start(broker->controller, broker->epoch);
     dynamic_config_follow(broker->dynamic);
     broker_read_features(broker);
@@ -244,6 +245,7 @@ static void on_registered(void *context, int error, int64_t epoch, const char *m
         serve(broker);
     } else {
         controller_runtime_on_session_created(broker->controller, epoch);
+        group_runtime_set_fenced(broker->groups, false);
         dynamic_config_follow(broker->dynamic);
         broker_read_features(broker);
     }
@@ -286,12 +288,14 @@ static void on_session(void *context, enum coord_session_state state) {
             /* The session outlived the gap: nobody took our place. */
             trace_info(BROKER_AREA, "broker %d: the ZooKeeper session lives on -> unfenced", broker->id);
             controller_runtime_on_session_created(broker->controller, broker->epoch);
+            group_runtime_set_fenced(broker->groups, false);
         }
         broker->is_fenced = false;
         break;
     case COORD_FENCED:
         broker->is_fenced = true;
         if (may_control) {
+            group_runtime_set_fenced(broker->groups, true);
             trace_warn(BROKER_AREA, "broker %d: no ZooKeeper session for longer than its timeout -> fenced",
                        broker->id);
             controller_runtime_on_session_expired(broker->controller);
@@ -302,6 +306,7 @@ static void on_session(void *context, enum coord_session_state state) {
         /* Stop acting as controller before a new session may exist (rule 37). */
         if (may_control) {
             controller_runtime_on_session_expired(broker->controller);
+            group_runtime_set_fenced(broker->groups, true);
         }
         broker->seams.coord->ops->reopen(broker->seams.coord);
         if (is_serving && broker->is_registering) {

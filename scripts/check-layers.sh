@@ -24,6 +24,8 @@ deny "network stands on base, protocol and the disk seam" $(list broker/network)
 deny "metadata stands on base and protocol" $(list broker/metadata) -- '(broker/[a-z_]+\.h|broker/(network|log|request)|replication|coordinator-client|tools)'
 deny "replication does not know requests or settings" $(list replication) -- '(broker/[a-z_]+\.h|broker/request|broker/network/[^t]|tools)'
 [ -z "$pure_replication" ] || deny "a pure core has no seams" $pure_replication -- '(broker/base/clock|broker/network|coordinator-client/coord|broker/log/log_manager|ev\.h|pthread)'
+deny "groups do not know requests or settings" $(list broker/group) -- '(broker/[a-z_]+\.h|broker/(request|network)|coordinator-client|tools)'
+deny "a pure core has no seams" $(list broker/group | grep -v _runtime) -- '(broker/base/clock|broker/(log|metadata)|replication|ev\.h|pthread)'
 deny "tools are clients" $(list tools) -- '(broker/(request|metadata)|broker/broker\.h|replication)'
 deny "only network includes ev.h" $(list broker replication coordinator-client tools | grep -v '^broker/network/') -- 'ev\.h'
 deny "only coord_zookeeper includes zookeeper.h" $(list broker replication coordinator-client tools | grep -v coordinator-client/coord_zookeeper) -- 'zookeeper'

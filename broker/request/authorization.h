@@ -22,6 +22,7 @@ enum acl_operation {
 #define AUTHORIZED_TOPIC_OPERATIONS                                                                                    \
     ((int32_t)(1 << ACL_READ | 1 << ACL_WRITE | 1 << ACL_CREATE | 1 << ACL_DELETE | 1 << ACL_ALTER |                   \
                1 << ACL_DESCRIBE | 1 << ACL_DESCRIBE_CONFIGS | 1 << ACL_ALTER_CONFIGS))
+#define AUTHORIZED_GROUP_OPERATIONS ((int32_t)(1 << ACL_READ | 1 << ACL_DELETE | 1 << ACL_DESCRIBE))
 #define AUTHORIZED_CLUSTER_OPERATIONS                                                                                  \
     ((int32_t)(1 << ACL_CREATE | 1 << ACL_ALTER | 1 << ACL_DESCRIBE | 1 << ACL_CLUSTER_ACTION |                        \
                1 << ACL_DESCRIBE_CONFIGS | 1 << ACL_ALTER_CONFIGS | 1 << ACL_IDEMPOTENT_WRITE))

@@ -16,6 +16,7 @@ struct controller_runtime;
 struct coord;
 struct dynamic_config;
 struct fetch_sessions;
+struct group_runtime;
 struct image;
 struct log_manager;
 struct producer_ids;
@@ -45,6 +46,7 @@ struct request_context {
     const struct config *config; /* what is in force; changed in place by dynamic_config */
     struct dynamic_config *dynamic_config;
     struct topic_admin *topic_admin;
+    struct group_runtime *groups;
     /* Starts the auto-creation of a topic whose name is valid (topic_admin.h) and returns at once with what Metadata
      * then says of the topic: LEADER_NOT_AVAILABLE while it comes, INVALID_REPLICATION_FACTOR, ... NULL: unknown
      * topics stay unknown. */

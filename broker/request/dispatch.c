@@ -8,6 +8,7 @@
 #include "broker/base/clock.h"
 #include "broker/base/errors.h"
 #include "broker/base/trace.h"
+#include "broker/group/group_runtime.h"
 #include "broker/protocol/api_keys.h"
 #include "broker/protocol/errors.h"
 #include "broker/protocol/record_batch.h"
@@ -17,24 +18,37 @@
 #include "generated/protocol/alter_configs.h"
 #include "generated/protocol/alter_partition.h"
 #include "generated/protocol/api_versions.h"
+#include "generated/protocol/consumer_group_describe.h"
+#include "generated/protocol/consumer_group_heartbeat.h"
 #include "generated/protocol/controlled_shutdown.h"
 #include "generated/protocol/create_partitions.h"
 #include "generated/protocol/create_topics.h"
+#include "generated/protocol/delete_groups.h"
 #include "generated/protocol/delete_records.h"
 #include "generated/protocol/delete_topics.h"
 #include "generated/protocol/describe_cluster.h"
 #include "generated/protocol/describe_configs.h"
+#include "generated/protocol/describe_groups.h"
 #include "generated/protocol/describe_log_dirs.h"
 #include "generated/protocol/elect_leaders.h"
 #include "generated/protocol/fetch.h"
+#include "generated/protocol/find_coordinator.h"
+#include "generated/protocol/heartbeat.h"
 #include "generated/protocol/incremental_alter_configs.h"
 #include "generated/protocol/init_producer_id.h"
+#include "generated/protocol/join_group.h"
 #include "generated/protocol/leader_and_isr.h"
+#include "generated/protocol/leave_group.h"
+#include "generated/protocol/list_groups.h"
 #include "generated/protocol/list_offsets.h"
 #include "generated/protocol/metadata.h"
+#include "generated/protocol/offset_commit.h"
+#include "generated/protocol/offset_delete.h"
+#include "generated/protocol/offset_fetch.h"
 #include "generated/protocol/offset_for_leader_epoch.h"
 #include "generated/protocol/produce.h"
 #include "generated/protocol/stop_replica.h"
+#include "generated/protocol/sync_group.h"
 #include "generated/protocol/update_metadata.h"
 #include "replication/fetch_session.h"
 
@@ -104,6 +118,9 @@ struct dispatcher *dispatcher_create(struct request_context *context) {
 }
 
 void dispatcher_stop(struct dispatcher *dispatcher) {
+    if (dispatcher->context->groups != NULL) {
+        group_runtime_stop(dispatcher->context->groups);
+    }
     waiting_room_finish_all(dispatcher->context->waiting_room);
     producer_ids_stop(dispatcher->context->producer_ids);
 }

@@ -8,7 +8,9 @@
 
 #include "broker/base/check.h"
 #include "broker/dynamic_config.h"
+#include "broker/group/group_runtime.h"
 #include "broker/metadata/image.h"
+#include "broker/protocol/errors.h"
 #include "broker/request/context.h"
 #include "broker/request/handlers.h"
 #include "replication/replica_manager.h"
@@ -41,6 +43,26 @@ static void forget_gone_topics(const struct request_context *context, const stru
     }
 }
 
+/* What groups have committed for partitions that go away goes with them. */
+static void forget_offsets(const struct request_context *context, const struct update_metadata_request *message) {
+    for (int32_t i = 0; i < message->topic_states_count; i++) {
+        const struct update_metadata_request_update_metadata_topic_state *topic = &message->topic_states[i];
+        for (int32_t j = 0; j < topic->partition_states_count; j++) {
+            if (topic->partition_states[j].leader == IMAGE_LEADER_DURING_DELETE) {
+                group_runtime_on_partition_deleted(context->groups, topic->topic_name,
+                                                   topic->partition_states[j].partition_index);
+            }
+        }
+    }
+    for (int32_t i = 0; i < message->ungrouped_partition_states_count; i++) {
+        const struct update_metadata_request_update_metadata_partition_state *state =
+            &message->ungrouped_partition_states[i];
+        if (state->leader == IMAGE_LEADER_DURING_DELETE) {
+            group_runtime_on_partition_deleted(context->groups, state->topic_name, state->partition_index);
+        }
+    }
+}
+
 void handle_update_metadata(struct request *request) {
     const struct request_context *context = request->context;
     if (context->dynamic_config != NULL) {
@@ -52,6 +74,9 @@ void handle_update_metadata(struct request *request) {
         replica_manager_update_metadata(context->replicas, request->message, request->header.api_version);
     if (context->dynamic_config != NULL) {
         forget_gone_topics(context, request->message);
+    }
+    if (context->groups != NULL && response.error_code == KAFKA_NONE) {
+        forget_offsets(context, request->message);
     }
     request_answer(request, &response);
 }

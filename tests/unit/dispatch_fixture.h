@@ -10,6 +10,7 @@
 #include "broker/base/check.h"
 #include "broker/base/errors.h"
 #include "broker/base/trace.h"
+#include "broker/group/group_runtime.h"
 #include "broker/log/log_manager.h"
 #include "broker/metadata/image.h"
 #include "broker/protocol/api_keys.h"
@@ -43,6 +44,7 @@ struct fixture {
     struct log_manager *logs;
     struct image *image;
     struct replica_manager *replicas;
+    struct group_runtime *groups;
     struct request_context context;
     struct dispatcher *dispatcher;
     struct arena arena; /* for what tests build and decode */
@@ -208,6 +210,28 @@ static void ignore_disconnect(struct transport *transport, int32_t broker_id, en
 
 static const struct transport_ops lost_ops = {.send = lose_request, .disconnect = ignore_disconnect};
 
+static void fixture_on_leadership(void *context, const char *topic, int32_t partition, bool is_leader,
+                                  int32_t leader_epoch) {
+    (void)context;
+    group_runtime_on_leadership(fx.groups, topic, partition, is_leader, leader_epoch);
+}
+
+/* Kafka's defaults, except that nobody waits before the first rebalance, that there is one partition, and that offsets
+ * live for a minute only. */
+static inline struct group_runtime_config fixture_groups(void) {
+    return (struct group_runtime_config){
+        .limits = {.session_timeout_min_ms = 6000, .session_timeout_max_ms = 1800000, .size_max = INT32_MAX},
+        .topic_partitions = 1,
+        .offset_metadata_max_bytes = 4096,
+        .offsets_retention_ms = 60000,
+        .retention_check_ms = 10000,
+        .commit_timeout_ms = 5000,
+        .required_acks = -1,
+        .load_buffer_bytes = 5242880,
+        .seed = 11,
+    };
+}
+
 static inline void fixture_start(void) {
     trace_set_level(TRACE_FATAL);
     fake_controller_error = KAFKA_NONE;
@@ -247,13 +271,17 @@ static inline void fixture_start(void) {
         .fetch_backoff_ms = 1000,
         .socket_timeout_ms = 30000,
         .throttle = fixture_throttle,
+        .on_leadership = fixture_on_leadership,
     };
     fx.replicas = replica_manager_create(&replicas, fx.clock, fx.logs, fx.image, &fx.transport);
     replica_manager_set_broker_epoch(fx.replicas, 5);
+    struct group_runtime_config groups = fixture_groups();
+    fx.groups = group_runtime_create(&groups, fx.clock, fx.replicas, fx.image);
     fx.context = (struct request_context){
         .clock = fx.clock,
         .image = fx.image,
         .replicas = fx.replicas,
+        .groups = fx.groups,
         .coord = memory_coord(fx.world),
         .logs = fx.logs,
         .transport = &fx.transport,
@@ -278,6 +306,7 @@ static inline void fixture_finish(void) {
     memory_run(fx.world);
     ck_assert_int_eq(dispatcher_in_flight(fx.dispatcher), 0);
     dispatcher_destroy(fx.dispatcher);
+    group_runtime_destroy(fx.groups);
     replica_manager_destroy(fx.replicas);
     image_destroy(fx.image);
     log_manager_destroy(fx.logs);

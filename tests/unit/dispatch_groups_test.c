@@ -1,0 +1,678 @@
+/* The group APIs from frame to answer, over a real log: membership, offsets, loading, losing the partition, and the
+ * answers to bad input of zookeeper-mode.md 7.1. */
+#include "generated/protocol/delete_groups.h"
+#include "generated/protocol/describe_groups.h"
+#include "generated/protocol/find_coordinator.h"
+#include "generated/protocol/heartbeat.h"
+#include "generated/protocol/join_group.h"
+#include "generated/protocol/leave_group.h"
+#include "generated/protocol/list_groups.h"
+#include "generated/protocol/offset_commit.h"
+#include "generated/protocol/offset_delete.h"
+#include "generated/protocol/offset_fetch.h"
+#include "generated/protocol/sync_group.h"
+#include <stdio.h>
+
+#include "tests/unit/dispatch_fixture.h"
+
+static int32_t alone[] = {1};
+static int32_t trio[] = {1, 2, 3};
+
+/* This broker coordinates every group; topic "t" is there to be consumed. */
+static void coordinate(void) {
+    fixture_start();
+    become_leader("__consumer_offsets", alone, 1, 1);
+    become_leader("t", trio, 3, 1); /* and thereby brokers 2 and 3 are known to be alive */
+    memory_run(fx.world);
+}
+
+static struct reply last;
+
+static struct join_group_response join_as(struct str group, struct str member, struct str instance, int16_t version,
+                                          int32_t session_ms) {
+    struct join_group_request request;
+    struct join_group_request_join_group_request_protocol range = {STR_LITERAL("range"), {(const uint8_t *)"m", 1}};
+    struct join_group_response response;
+    join_group_request_init(&request);
+    request.group_id = group;
+    request.session_timeout_ms = session_ms;
+    request.rebalance_timeout_ms = 60000;
+    request.member_id = member;
+    request.group_instance_id = instance;
+    request.protocol_type = STR_LITERAL("consumer");
+    request.protocols = &range;
+    request.protocols_count = 1;
+    reply_free(&last);
+    SEND(join_group, API_JOIN_GROUP, version, &last, &request);
+    memory_run(fx.world);
+    DECODE(join_group, API_JOIN_GROUP, version, &last, &response);
+    return response;
+}
+
+static struct sync_group_response sync_alone(struct str group, struct str member, int32_t generation) {
+    struct sync_group_request request;
+    struct sync_group_request_sync_group_request_assignment all = {member, {(const uint8_t *)"all", 3}};
+    struct sync_group_response response;
+    sync_group_request_init(&request);
+    request.group_id = group;
+    request.generation_id = generation;
+    request.member_id = member;
+    request.protocol_type = STR_LITERAL("consumer");
+    request.protocol_name = STR_LITERAL("range");
+    request.assignments = &all;
+    request.assignments_count = 1;
+    reply_free(&last);
+    SEND(sync_group, API_SYNC_GROUP, 5, &last, &request);
+    memory_run(fx.world);
+    DECODE(sync_group, API_SYNC_GROUP, 5, &last, &response);
+    return response;
+}
+
+/* A stable group of one; its member id, in the arena. */
+static struct str one_member(struct str group) {
+    struct join_group_response asked = join_as(group, STR_LITERAL(""), STR_NULL, 9, 10000);
+    ck_assert_int_eq(asked.error_code, KAFKA_MEMBER_ID_REQUIRED);
+    struct str id = arena_str(&fx.arena, asked.member_id);
+    ck_assert_int_eq(strncmp(id.data, "test-", 5), 0);
+    ck_assert_int_eq(join_as(group, id, STR_NULL, 9, 10000).generation_id, 1);
+    ck_assert_int_eq(sync_alone(group, id, 1).error_code, KAFKA_NONE);
+    return id;
+}
+
+static int16_t heartbeat(struct str group, struct str member, int32_t generation) {
+    struct heartbeat_request request;
+    struct heartbeat_response response;
+    heartbeat_request_init(&request);
+    request.group_id = group;
+    request.generation_id = generation;
+    request.member_id = member;
+    reply_free(&last);
+    SEND(heartbeat, API_HEARTBEAT, 4, &last, &request);
+    DECODE(heartbeat, API_HEARTBEAT, 4, &last, &response);
+    return response.error_code;
+}
+
+static void send_commit(struct reply *reply, struct str group, struct str member, int32_t generation, struct str topic,
+                        int64_t offset, struct str metadata) {
+    struct offset_commit_request request;
+    struct offset_commit_request_offset_commit_request_topic one;
+    struct offset_commit_request_offset_commit_request_partition part;
+    offset_commit_request_init(&request);
+    offset_commit_request_offset_commit_request_topic_init(&one);
+    offset_commit_request_offset_commit_request_partition_init(&part);
+    part.committed_offset = offset;
+    part.committed_leader_epoch = 1;
+    part.committed_metadata = metadata;
+    one.name = topic;
+    one.partitions = &part;
+    one.partitions_count = 1;
+    request.group_id = group;
+    request.generation_id_or_member_epoch = generation;
+    request.member_id = member;
+    request.topics = &one;
+    request.topics_count = 1;
+    SEND(offset_commit, API_OFFSET_COMMIT, 9, reply, &request);
+}
+
+static int16_t commit_result(struct reply *reply) {
+    struct offset_commit_response response;
+    DECODE(offset_commit, API_OFFSET_COMMIT, 9, reply, &response);
+    return response.topics[0].partitions[0].error_code;
+}
+
+static int16_t commit(struct str group, struct str member, int32_t generation, struct str topic, int64_t offset,
+                      struct str metadata) {
+    reply_free(&last);
+    send_commit(&last, group, member, generation, topic, offset, metadata);
+    memory_run(fx.world);
+    return commit_result(&last);
+}
+
+/* -1: none; the group's error otherwise in *ret_error. */
+static int64_t fetch(struct str group, bool requires_stable, int16_t *ret_error) {
+    struct offset_fetch_request request;
+    struct offset_fetch_request_offset_fetch_request_group one;
+    struct offset_fetch_request_offset_fetch_request_topics topic;
+    struct offset_fetch_response response;
+    int32_t partition = 0;
+    offset_fetch_request_init(&request);
+    offset_fetch_request_offset_fetch_request_group_init(&one);
+    offset_fetch_request_offset_fetch_request_topics_init(&topic);
+    topic.name = STR_LITERAL("t");
+    topic.partition_indexes = &partition;
+    topic.partition_indexes_count = 1;
+    one.group_id = group;
+    one.topics = &topic;
+    one.topics_count = 1;
+    request.groups = &one;
+    request.groups_count = 1;
+    request.require_stable = requires_stable;
+    reply_free(&last);
+    SEND(offset_fetch, API_OFFSET_FETCH, 9, &last, &request);
+    DECODE(offset_fetch, API_OFFSET_FETCH, 9, &last, &response);
+    *ret_error = response.groups[0].error_code;
+    if (*ret_error != KAFKA_NONE) {
+        return -1;
+    }
+    *ret_error = response.groups[0].topics[0].partitions[0].error_code;
+    return response.groups[0].topics[0].partitions[0].committed_offset;
+}
+
+static struct describe_groups_response_described_group describe(struct str group) {
+    struct describe_groups_request request;
+    struct describe_groups_response response;
+    describe_groups_request_init(&request);
+    request.groups = &group;
+    request.groups_count = 1;
+    reply_free(&last);
+    SEND(describe_groups, API_DESCRIBE_GROUPS, 5, &last, &request);
+    DECODE(describe_groups, API_DESCRIBE_GROUPS, 5, &last, &response);
+    return response.groups[0];
+}
+
+static int16_t delete_group(struct str group) {
+    struct delete_groups_request request;
+    struct delete_groups_response response;
+    delete_groups_request_init(&request);
+    request.groups_names = &group;
+    request.groups_names_count = 1;
+    reply_free(&last);
+    SEND(delete_groups, API_DELETE_GROUPS, 2, &last, &request);
+    memory_run(fx.world);
+    DECODE(delete_groups, API_DELETE_GROUPS, 2, &last, &response);
+    return response.results[0].error_code;
+}
+
+static int16_t leave(struct str group, struct str member) {
+    struct leave_group_request request;
+    struct leave_group_request_member_identity one;
+    struct leave_group_response response;
+    leave_group_request_init(&request);
+    leave_group_request_member_identity_init(&one);
+    one.member_id = member;
+    request.group_id = group;
+    request.members = &one;
+    request.members_count = 1;
+    reply_free(&last);
+    SEND(leave_group, API_LEAVE_GROUP, 5, &last, &request);
+    memory_run(fx.world);
+    DECODE(leave_group, API_LEAVE_GROUP, 5, &last, &response);
+    return response.error_code != KAFKA_NONE ? response.error_code : response.members[0].error_code;
+}
+
+/* Another broker leads the partition from now on. */
+static void lose_partition(int32_t leader_epoch) {
+    struct leader_and_isr_request request;
+    struct leader_and_isr_request_leader_and_isr_partition_state state;
+    struct leader_and_isr_request_leader_and_isr_topic_state topic;
+    leader_and_isr_request_init(&request);
+    leader_and_isr_request_leader_and_isr_partition_state_init(&state);
+    leader_and_isr_request_leader_and_isr_topic_state_init(&topic);
+    state.leader = 2;
+    state.leader_epoch = leader_epoch;
+    state.replicas = state.isr = trio;
+    state.replicas_count = state.isr_count = 3;
+    topic.topic_name = STR_LITERAL("__consumer_offsets");
+    topic.topic_id = TOPIC_ID;
+    topic.partition_states = &state;
+    topic.partition_states_count = 1;
+    request.controller_id = request.controller_epoch = 1;
+    request.broker_epoch = 5;
+    request.topic_states = &topic;
+    request.topic_states_count = 1;
+    struct reply reply;
+    SEND(leader_and_isr, API_LEADER_AND_ISR, 7, &reply, &request);
+    ck_assert(reply.is_answered);
+    reply_free(&reply);
+}
+
+static void end(void) {
+    reply_free(&last);
+    fixture_finish();
+}
+
+#define G STR_LITERAL("g")
+#define T STR_LITERAL("t")
+#define NOBODY STR_LITERAL("")
+
+/* ---- Members and offsets ---- */
+
+START_TEST(a_group_forms_commits_and_finds_what_it_committed) {
+    coordinate();
+    int16_t error;
+    struct str id = one_member(G);
+    ck_assert_int_eq(heartbeat(G, id, 1), KAFKA_NONE);
+    ck_assert_int_eq(commit(G, id, 1, T, 42, STR_LITERAL("note")), KAFKA_NONE);
+    ck_assert_int_eq(fetch(G, true, &error), 42);
+    struct describe_groups_response_described_group described = describe(G);
+    ck_assert(str_equal_text(described.group_state, "Stable"));
+    ck_assert(str_equal_text(described.protocol_data, "range"));
+    ck_assert(str_equal_text(described.members[0].client_host, "/127.0.0.1"));
+    ck_assert_int_eq(described.members[0].member_assignment.size, 3);
+    ck_assert_int_eq(leave(G, id), KAFKA_NONE);
+    ck_assert(str_equal_text(describe(G).group_state, "Empty"));
+    ck_assert_int_eq(fetch(G, false, &error), 42);
+    end();
+}
+END_TEST
+
+START_TEST(a_member_that_stays_silent_is_removed) {
+    coordinate();
+    struct str id = one_member(G);
+    memory_run_for(fx.world, 9999);
+    ck_assert_int_eq(heartbeat(G, id, 1), KAFKA_NONE);
+    memory_run_for(fx.world, 10000);
+    ck_assert_int_eq(heartbeat(G, id, 1), KAFKA_UNKNOWN_MEMBER_ID);
+    ck_assert(str_equal_text(describe(G).group_state, "Empty"));
+    end();
+}
+END_TEST
+
+START_TEST(a_join_whose_client_went_away_does_not_hold_the_group_up) {
+    coordinate();
+    struct str id = one_member(G);
+    struct join_group_request request;
+    struct join_group_request_join_group_request_protocol range = {STR_LITERAL("range"), {(const uint8_t *)"m", 1}};
+    join_group_request_init(&request);
+    request.group_id = G;
+    request.session_timeout_ms = 10000;
+    request.member_id = NOBODY;
+    request.protocol_type = STR_LITERAL("consumer");
+    request.protocols = &range;
+    request.protocols_count = 1;
+    struct reply waiting;
+    SEND(join_group, API_JOIN_GROUP, 2, &waiting, &request);
+    ck_assert(!waiting.is_answered);
+    waiting.exchange.is_abandoned = true;
+    waiting.exchange.on_abandoned(&waiting.exchange);
+    ck_assert(waiting.is_answered); /* nobody reads it */
+    reply_free(&waiting);
+    ck_assert_int_eq(join_as(G, id, STR_NULL, 9, 10000).generation_id, 2);
+    end();
+}
+END_TEST
+
+START_TEST(deleting_a_group_takes_its_offsets_along) {
+    coordinate();
+    int16_t error;
+    struct str id = one_member(G);
+    commit(G, id, 1, T, 42, NOBODY);
+    ck_assert_int_eq(delete_group(G), KAFKA_NON_EMPTY_GROUP);
+    leave(G, id);
+    ck_assert_int_eq(delete_group(G), KAFKA_NONE);
+    ck_assert_int_eq(delete_group(G), KAFKA_GROUP_ID_NOT_FOUND);
+    ck_assert_int_eq(fetch(G, false, &error), -1);
+    ck_assert(str_equal_text(describe(G).group_state, "Dead"));
+    end();
+}
+END_TEST
+
+START_TEST(an_offset_is_deleted_unless_a_member_may_be_reading) {
+    coordinate();
+    struct offset_delete_request request;
+    struct offset_delete_request_offset_delete_request_topic topic;
+    struct offset_delete_request_offset_delete_request_partition part = {0};
+    struct offset_delete_response response;
+    int16_t error;
+    offset_delete_request_init(&request);
+    offset_delete_request_offset_delete_request_topic_init(&topic);
+    topic.name = T;
+    topic.partitions = &part;
+    topic.partitions_count = 1;
+    request.group_id = G;
+    request.topics = &topic;
+    request.topics_count = 1;
+    struct str id = one_member(G); /* its metadata is no subscription: it may read anything */
+    commit(G, id, 1, T, 42, NOBODY);
+    reply_free(&last);
+    SEND(offset_delete, API_OFFSET_DELETE, 0, &last, &request);
+    DECODE(offset_delete, API_OFFSET_DELETE, 0, &last, &response);
+    ck_assert_int_eq(response.topics[0].partitions[0].error_code, KAFKA_GROUP_SUBSCRIBED_TO_TOPIC);
+    leave(G, id);
+    reply_free(&last);
+    SEND(offset_delete, API_OFFSET_DELETE, 0, &last, &request);
+    memory_run(fx.world);
+    DECODE(offset_delete, API_OFFSET_DELETE, 0, &last, &response);
+    ck_assert_int_eq(response.error_code, KAFKA_NONE);
+    ck_assert_int_eq(response.topics[0].partitions[0].error_code, KAFKA_NONE);
+    ck_assert_int_eq(fetch(G, false, &error), -1);
+    end();
+}
+END_TEST
+
+START_TEST(expired_offsets_go_and_so_does_their_group) {
+    coordinate();
+    int16_t error;
+    group_runtime_start(fx.groups);
+    ck_assert_int_eq(commit(G, NOBODY, -1, T, 42, NOBODY), KAFKA_NONE);
+    memory_run_for(fx.world, 50000);
+    ck_assert_int_eq(fetch(G, false, &error), 42);
+    memory_run_for(fx.world, 20000);
+    ck_assert_int_eq(fetch(G, false, &error), -1);
+    ck_assert(str_equal_text(describe(G).group_state, "Dead"));
+    ck_assert_int_eq(group_runtime_group_count(fx.groups), 0);
+    end();
+}
+END_TEST
+
+START_TEST(offsets_of_a_deleted_topic_go) {
+    coordinate();
+    int16_t error;
+    commit(G, NOBODY, -1, T, 42, NOBODY);
+    group_runtime_on_partition_deleted(fx.groups, T, 0);
+    memory_run(fx.world);
+    ck_assert_int_eq(fetch(G, false, &error), -1);
+    ck_assert_int_eq(group_runtime_group_count(fx.groups), 0);
+    end();
+}
+END_TEST
+
+START_TEST(groups_are_listed_by_state_and_type) {
+    coordinate();
+    struct list_groups_request request;
+    struct list_groups_response response;
+    struct str state = STR_LITERAL("stable");
+    struct str type = STR_LITERAL("consumer");
+    one_member(G);
+    commit(STR_LITERAL("simple"), NOBODY, -1, T, 1, NOBODY);
+    list_groups_request_init(&request);
+    reply_free(&last);
+    SEND(list_groups, API_LIST_GROUPS, 5, &last, &request);
+    DECODE(list_groups, API_LIST_GROUPS, 5, &last, &response);
+    ck_assert_int_eq(response.groups_count, 2);
+    request.states_filter = &state;
+    request.states_filter_count = 1;
+    reply_free(&last);
+    SEND(list_groups, API_LIST_GROUPS, 5, &last, &request);
+    DECODE(list_groups, API_LIST_GROUPS, 5, &last, &response);
+    ck_assert_int_eq(response.groups_count, 1);
+    ck_assert(str_equal_text(response.groups[0].group_type, "classic"));
+    request.types_filter = &type;
+    request.types_filter_count = 1;
+    reply_free(&last);
+    SEND(list_groups, API_LIST_GROUPS, 5, &last, &request);
+    DECODE(list_groups, API_LIST_GROUPS, 5, &last, &response);
+    ck_assert_int_eq(response.groups_count, 0);
+    end();
+}
+END_TEST
+
+/* ---- The partition comes and goes ---- */
+
+START_TEST(rule_34_a_new_coordinator_knows_what_the_log_holds) {
+    coordinate();
+    int16_t error;
+    struct str id = one_member(G);
+    commit(G, id, 1, T, 42, STR_LITERAL("note"));
+    commit(STR_LITERAL("gone"), NOBODY, -1, T, 7, NOBODY);
+    delete_group(STR_LITERAL("gone"));
+    lose_partition(2);
+    ck_assert_int_eq(heartbeat(G, id, 1), KAFKA_NOT_COORDINATOR); /* at once, before anything is tidied up */
+    memory_run(fx.world);
+    ck_assert_int_eq(group_runtime_group_count(fx.groups), 0);
+    become_leader("__consumer_offsets", alone, 1, 3);
+    memory_run(fx.world);
+    ck_assert_int_eq(heartbeat(G, id, 1), KAFKA_NONE);
+    ck_assert_int_eq(fetch(G, false, &error), 42);
+    ck_assert_int_eq(sync_alone(G, id, 1).assignment.size, 3);
+    ck_assert(str_equal_text(describe(STR_LITERAL("gone")).group_state, "Dead"));
+    ck_assert_int_eq(group_runtime_group_count(fx.groups), 1);
+    end();
+}
+END_TEST
+
+START_TEST(thousands_of_records_are_loaded_piece_by_piece) {
+    coordinate();
+    int16_t error;
+    char name[32];
+    for (int i = 0; i < 4000; i++) {
+        snprintf(name, sizeof name, "group-%d", i % 1200);
+        ck_assert_int_eq(commit(str_from(name), NOBODY, -1, T, i, STR_LITERAL("some metadata, so that it adds up")),
+                         KAFKA_NONE);
+    }
+    lose_partition(2);
+    memory_run(fx.world);
+    become_leader("__consumer_offsets", alone, 1, 3);
+    memory_run(fx.world);
+    ck_assert_int_eq(group_runtime_group_count(fx.groups), 1200);
+    ck_assert_int_eq(fetch(STR_LITERAL("group-399"), false, &error), 3999);
+    ck_assert_int_eq(fetch(STR_LITERAL("group-1199"), false, &error), 3599);
+    end();
+}
+END_TEST
+
+START_TEST(while_it_loads_nothing_is_served_but_heartbeats) {
+    fixture_start();
+    become_leader("t", trio, 3, 1);
+    group_runtime_on_leadership(fx.groups, "__consumer_offsets", 0, false, 0); /* of a partition we do not know */
+    become_leader("__consumer_offsets", trio, 3, 1);
+    lose_partition(2);
+    memory_run(fx.world);
+    int16_t error;
+    ck_assert_int_eq(fetch(G, false, &error), -1);
+    ck_assert_int_eq(error, KAFKA_NOT_COORDINATOR);
+    end();
+}
+END_TEST
+
+START_TEST(a_commit_is_answered_when_it_is_replicated_and_unstable_until_then) {
+    fixture_start();
+    become_leader("t", alone, 1, 1);
+    become_leader("__consumer_offsets", trio, 3, 1);
+    memory_run(fx.world);
+    int16_t error;
+    struct reply waiting;
+    send_commit(&waiting, G, NOBODY, -1, T, 42, NOBODY);
+    memory_run(fx.world);
+    ck_assert(!waiting.is_answered);
+    ck_assert_int_eq(fetch(G, false, &error), -1);
+    ck_assert_int_eq(error, KAFKA_NONE);
+    fetch(G, true, &error);
+    ck_assert_int_eq(error, KAFKA_UNSTABLE_OFFSET_COMMIT);
+    memory_run_for(fx.world, 5000); /* offsets.commit.timeout.ms */
+    ck_assert_int_eq(commit_result(&waiting), KAFKA_REQUEST_TIMED_OUT);
+    reply_free(&waiting);
+    end();
+}
+END_TEST
+
+START_TEST(a_leader_that_was_replaced_answers_its_commits_with_not_coordinator) {
+    fixture_start();
+    become_leader("t", alone, 1, 1);
+    become_leader("__consumer_offsets", trio, 3, 1);
+    memory_run(fx.world);
+    struct reply waiting;
+    send_commit(&waiting, G, NOBODY, -1, T, 42, NOBODY);
+    memory_run(fx.world);
+    lose_partition(2);
+    memory_run(fx.world);
+    ck_assert_int_eq(commit_result(&waiting), KAFKA_NOT_COORDINATOR);
+    reply_free(&waiting);
+    end();
+}
+END_TEST
+
+START_TEST(without_its_session_a_coordinator_serves_nothing) {
+    coordinate();
+    int16_t error;
+    commit(G, NOBODY, -1, T, 42, NOBODY);
+    group_runtime_set_fenced(fx.groups, true);
+    fetch(G, false, &error);
+    ck_assert_int_eq(error, KAFKA_NOT_COORDINATOR);
+    ck_assert_int_eq(commit(G, NOBODY, -1, T, 43, NOBODY), KAFKA_NOT_COORDINATOR);
+    group_runtime_set_fenced(fx.groups, false);
+    ck_assert_int_eq(fetch(G, false, &error), 42);
+    end();
+}
+END_TEST
+
+/* ---- Bad input (zookeeper-mode.md 7.1) and rule 33 ---- */
+
+START_TEST(bad_joins_are_answered_as_kafka_answers_them) {
+    coordinate();
+    ck_assert_int_eq(join_as(NOBODY, NOBODY, STR_NULL, 9, 10000).error_code, KAFKA_INVALID_GROUP_ID);
+    ck_assert_int_eq(join_as(G, NOBODY, STR_NULL, 9, 5999).error_code, KAFKA_INVALID_SESSION_TIMEOUT);
+    ck_assert_int_eq(join_as(G, STR_LITERAL("x"), STR_NULL, 9, 10000).error_code, KAFKA_UNKNOWN_MEMBER_ID);
+    struct join_group_response refused = join_as(G, STR_LITERAL("x"), STR_NULL, 6, 10000);
+    ck_assert_int_eq(refused.protocol_name.size, 0); /* "" below version 7, null from there on */
+    refused = join_as(G, STR_LITERAL("x"), STR_NULL, 7, 10000);
+    ck_assert(str_is_null(refused.protocol_name));
+    end();
+}
+END_TEST
+
+START_TEST(rule_by_version_old_and_static_members_need_no_id_first) {
+    coordinate();
+    ck_assert_int_eq(join_as(G, NOBODY, STR_NULL, 3, 10000).error_code, KAFKA_NONE);
+    struct join_group_response joined = join_as(STR_LITERAL("s"), NOBODY, STR_LITERAL("inst"), 9, 10000);
+    ck_assert_int_eq(joined.error_code, KAFKA_NONE);
+    ck_assert_int_eq(strncmp(joined.member_id.data, "inst-", 5), 0);
+    ck_assert_int_eq(joined.member_id.size, 5 + 36);
+    end();
+}
+END_TEST
+
+START_TEST(bad_commits_are_answered_as_kafka_answers_them) {
+    coordinate();
+    static char long_text[4098];
+    memset(long_text, 'x', sizeof long_text - 1);
+    struct str id = one_member(G);
+    ck_assert_int_eq(commit(G, id, 1, T, 1, str_from(long_text)), KAFKA_OFFSET_METADATA_TOO_LARGE);
+    ck_assert_int_eq(commit(G, STR_LITERAL("x"), 1, T, 1, NOBODY), KAFKA_UNKNOWN_MEMBER_ID);
+    ck_assert_int_eq(commit(G, id, 1, STR_LITERAL("unknown"), 1, NOBODY), KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+    ck_assert_int_eq(commit(G, id, 7, T, 1, NOBODY), KAFKA_ILLEGAL_GENERATION);
+    ck_assert_int_eq(commit(STR_LITERAL("none"), STR_LITERAL("m"), 3, T, 1, NOBODY), KAFKA_ILLEGAL_GENERATION);
+    end();
+}
+END_TEST
+
+START_TEST(unknown_groups_are_dead_or_not_found) {
+    coordinate();
+    int16_t error;
+    struct describe_groups_response_described_group described = describe(STR_LITERAL("nobody"));
+    ck_assert_int_eq(described.error_code, KAFKA_NONE);
+    ck_assert(str_equal_text(described.group_state, "Dead"));
+    ck_assert_int_eq(delete_group(STR_LITERAL("nobody")), KAFKA_GROUP_ID_NOT_FOUND);
+    ck_assert_int_eq(fetch(STR_LITERAL("nobody"), true, &error), -1);
+    ck_assert_int_eq(error, KAFKA_NONE);
+    ck_assert_int_eq(heartbeat(STR_LITERAL("nobody"), STR_LITERAL("m"), 1), KAFKA_UNKNOWN_MEMBER_ID);
+    ck_assert_int_eq(leave(STR_LITERAL("nobody"), STR_LITERAL("m")), KAFKA_UNKNOWN_MEMBER_ID);
+    end();
+}
+END_TEST
+
+START_TEST(the_coordinator_is_the_leader_of_the_groups_partition) {
+    coordinate();
+    struct find_coordinator_request request;
+    struct find_coordinator_response response;
+    struct str keys[] = {G, STR_LITERAL("other")};
+    find_coordinator_request_init(&request);
+    request.key = G;
+    reply_free(&last);
+    SEND(find_coordinator, API_FIND_COORDINATOR, 2, &last, &request);
+    DECODE(find_coordinator, API_FIND_COORDINATOR, 2, &last, &response);
+    ck_assert_int_eq(response.node_id, 1);
+    ck_assert(str_equal_text(response.error_message, "NONE"));
+    find_coordinator_request_init(&request);
+    request.coordinator_keys = keys;
+    request.coordinator_keys_count = 2;
+    reply_free(&last);
+    SEND(find_coordinator, API_FIND_COORDINATOR, 4, &last, &request);
+    DECODE(find_coordinator, API_FIND_COORDINATOR, 4, &last, &response);
+    ck_assert_int_eq(response.coordinators_count, 2);
+    ck_assert_int_eq(response.coordinators[1].node_id, 1);
+    request.key_type = 2;
+    reply_free(&last);
+    SEND(find_coordinator, API_FIND_COORDINATOR, 5, &last, &request);
+    DECODE(find_coordinator, API_FIND_COORDINATOR, 5, &last, &response);
+    ck_assert_int_eq(response.coordinators[0].error_code, KAFKA_INVALID_REQUEST);
+    end();
+}
+END_TEST
+
+START_TEST(rule_33_a_group_belongs_to_the_partition_of_its_java_hash) {
+    /* String.hashCode: "abc" 96354, "polygenelubricants" Integer.MIN_VALUE, "\u00e9" 233, "\U0001f600" 1772899. */
+    ck_assert_int_eq(group_partition_of(STR_LITERAL("abc"), 50), 96354 % 50);
+    ck_assert_int_eq(group_partition_of(STR_LITERAL("polygenelubricants"), 50), 0);
+    ck_assert_int_eq(group_partition_of(STR_LITERAL("\xc3\xa9"), 50), 233 % 50);
+    ck_assert_int_eq(group_partition_of(STR_LITERAL("\xf0\x9f\x98\x80"), 50), 1772899 % 50);
+    ck_assert_int_eq(group_partition_of(STR_LITERAL("swg9"), 50), 24); /* as the recorded partitions say */
+    ck_assert_int_eq(group_partition_of(STR_LITERAL("d-group"), 50), 24);
+    ck_assert_int_eq(group_partition_of(STR_LITERAL("d-java"), 50), 33);
+}
+END_TEST
+
+START_TEST(versions_0_keep_offsets_in_zookeeper) {
+    coordinate();
+    struct offset_commit_request commit_request;
+    struct offset_commit_request_offset_commit_request_topic topic;
+    struct offset_commit_request_offset_commit_request_partition part;
+    struct offset_commit_response committed;
+    struct offset_fetch_request fetch_request;
+    struct offset_fetch_request_offset_fetch_request_topic asked;
+    struct offset_fetch_response found;
+    int32_t partitions[] = {0, 1};
+    memory_put(fx.world, "/consumers", NULL);
+    offset_commit_request_init(&commit_request);
+    offset_commit_request_offset_commit_request_topic_init(&topic);
+    offset_commit_request_offset_commit_request_partition_init(&part);
+    part.committed_offset = 3;
+    part.committed_metadata = NOBODY;
+    topic.name = T;
+    topic.partitions = &part;
+    topic.partitions_count = 1;
+    commit_request.group_id = G;
+    commit_request.topics = &topic;
+    commit_request.topics_count = 1;
+    for (int64_t offset = 3; offset < 5; offset++) {
+        part.committed_offset = offset; /* made first, then set */
+        reply_free(&last);
+        SEND(offset_commit, API_OFFSET_COMMIT, 0, &last, &commit_request);
+        memory_run(fx.world);
+        DECODE(offset_commit, API_OFFSET_COMMIT, 0, &last, &committed);
+        ck_assert_int_eq(committed.topics[0].partitions[0].error_code, KAFKA_NONE);
+    }
+    ck_assert_str_eq(memory_data(fx.world, "/consumers/g/offsets/t/0"), "4");
+    offset_fetch_request_init(&fetch_request);
+    asked.name = T;
+    asked.partition_indexes = partitions;
+    asked.partition_indexes_count = 2;
+    fetch_request.group_id = G;
+    fetch_request.topics = &asked;
+    fetch_request.topics_count = 1;
+    reply_free(&last);
+    SEND(offset_fetch, API_OFFSET_FETCH, 0, &last, &fetch_request);
+    memory_run(fx.world);
+    DECODE(offset_fetch, API_OFFSET_FETCH, 0, &last, &found);
+    ck_assert_int_eq(found.topics[0].partitions[0].committed_offset, 4);
+    ck_assert_int_eq(found.topics[0].partitions[1].error_code, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+    end();
+}
+END_TEST
+
+int main(void) {
+    static const struct test tests[] = {
+        TEST(a_group_forms_commits_and_finds_what_it_committed),
+        TEST(a_member_that_stays_silent_is_removed),
+        TEST(a_join_whose_client_went_away_does_not_hold_the_group_up),
+        TEST(deleting_a_group_takes_its_offsets_along),
+        TEST(an_offset_is_deleted_unless_a_member_may_be_reading),
+        TEST(expired_offsets_go_and_so_does_their_group),
+        TEST(offsets_of_a_deleted_topic_go),
+        TEST(groups_are_listed_by_state_and_type),
+        TEST(rule_34_a_new_coordinator_knows_what_the_log_holds),
+        TEST(thousands_of_records_are_loaded_piece_by_piece),
+        TEST(while_it_loads_nothing_is_served_but_heartbeats),
+        TEST(a_commit_is_answered_when_it_is_replicated_and_unstable_until_then),
+        TEST(a_leader_that_was_replaced_answers_its_commits_with_not_coordinator),
+        TEST(without_its_session_a_coordinator_serves_nothing),
+        TEST(bad_joins_are_answered_as_kafka_answers_them),
+        TEST(rule_by_version_old_and_static_members_need_no_id_first),
+        TEST(bad_commits_are_answered_as_kafka_answers_them),
+        TEST(unknown_groups_are_dead_or_not_found),
+        TEST(the_coordinator_is_the_leader_of_the_groups_partition),
+        TEST(rule_33_a_group_belongs_to_the_partition_of_its_java_hash),
+        TEST(versions_0_keep_offsets_in_zookeeper),
+    };
+    return run_tests("dispatch_groups", tests, ARRAY_SIZE(tests));
+}
