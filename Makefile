@@ -19,7 +19,7 @@ WARNINGS += $(if $(findstring clang,$(CC)),$(CLANG_QUIET))
 CFLAGS := -std=gnu17 -g $(OPTIMIZE) -fno-omit-frame-pointer -pthread $(WARNINGS)
 CPPFLAGS := -I. -I$(BUILD) -D_GNU_SOURCE -DTHREADED -MMD -MP
 LDFLAGS := -pthread
-BASE_LIBS := -lisal
+BASE_LIBS := -lisal -lcrypto
 CODEC_LIBS := -lz -llz4 -lsnappy -lzstd
 LIBS := -lev -lzookeeper_mt $(BASE_LIBS) $(CODEC_LIBS) -ljansson -lpcre2-8 -lsystemd -lm
 ifneq ($(SANITIZE),)

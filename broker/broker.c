@@ -28,8 +28,22 @@ static void on_topic_settings(void *context, const char *topic) {
     }
 }
 
+struct log_cleaner_config broker_cleaner_config(const struct config *config) {
+    return (struct log_cleaner_config){.is_enabled = config->log_cleaner_enable,
+                                       .threads = config->log_cleaner_threads,
+                                       .dedupe_buffer_bytes = config->log_cleaner_dedupe_buffer_size,
+                                       .load_factor = config->log_cleaner_io_buffer_load_factor,
+                                       .io_buffer_bytes = config->log_cleaner_io_buffer_size,
+                                       .bytes_per_second_max = config->log_cleaner_io_max_bytes_per_second,
+                                       .backoff_ms = config->log_cleaner_backoff_ms};
+}
+
 static void on_broker_settings(void *context) {
     struct broker *broker = context;
+    if (broker->logs != NULL) {
+        struct log_cleaner_config cleaner = broker_cleaner_config(broker->config);
+        log_manager_configure_cleaner(broker->logs, &cleaner);
+    }
     if (broker->dispatcher != NULL) {
         broker->context.fetch_max_bytes = broker->config->fetch_max_bytes;
     }

@@ -54,6 +54,8 @@ struct broker {
 /* Ends the start or the running of a broker that can go no further; `message` is one line. */
 void broker_fail(struct broker *broker, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* broker.c: makes the modules that need loaded logs; registers handlers' context. */
+/* The cleaner's settings as the configuration has them now. */
+struct log_cleaner_config broker_cleaner_config(const struct config *config);
 void broker_wire(struct broker *broker);
 /* broker_features.c: reads /feature and keeps on watching it. */
 void broker_read_features(struct broker *broker);

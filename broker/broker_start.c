@@ -110,6 +110,7 @@ static int open_logs(struct broker *broker) {
         .start_offset_checkpoint_ms = config->log_flush_start_offset_checkpoint_interval_ms,
         .high_watermark_checkpoint_ms = config->replica_high_watermark_checkpoint_interval_ms,
         .recovery_threads_per_directory = config->num_recovery_threads_per_data_dir,
+        .cleaner = broker_cleaner_config(config),
         .topic_config = log_config_of_topic,
         .high_watermark = topic_high_watermark,
         .on_directory_failed = on_directory_failed,

@@ -129,6 +129,10 @@ static void merge_broker(const struct config *config, struct log_config *ret) {
         .message_timestamp_before_max_ms = config->log_message_timestamp_before_max_ms,
         .message_timestamp_after_max_ms = config->log_message_timestamp_after_max_ms,
         .producer_id_expiration_ms = config->producer_id_expiration_ms,
+        .delete_retention_ms = config->log_cleaner_delete_retention_ms,
+        .min_compaction_lag_ms = config->log_cleaner_min_compaction_lag_ms,
+        .max_compaction_lag_ms = config->log_cleaner_max_compaction_lag_ms,
+        .min_cleanable_ratio = config->log_cleaner_min_cleanable_ratio,
         .compression_type = codec_number(config->compression_type),
         .min_insync_replicas = (int16_t)MIN(config->min_insync_replicas, INT16_MAX),
         .log_append_time = strcmp(config->log_message_timestamp_type, "LogAppendTime") == 0,
@@ -170,6 +174,10 @@ static void merge_value(struct log_config *ret, enum topic_config_key key, const
         ret->compact = list_has(value->text, "compact");
         ret->delete = list_has(value->text, "delete");
         return;
+    case TOPIC_CONFIG_KEY_delete_retention_ms: ret->delete_retention_ms = value->integer; return;
+    case TOPIC_CONFIG_KEY_min_compaction_lag_ms: ret->min_compaction_lag_ms = value->integer; return;
+    case TOPIC_CONFIG_KEY_max_compaction_lag_ms: ret->max_compaction_lag_ms = value->integer; return;
+    case TOPIC_CONFIG_KEY_min_cleanable_dirty_ratio: ret->min_cleanable_ratio = value->real; return;
     case TOPIC_CONFIG_KEY_preallocate: ret->preallocate = value->boolean; return;
     case TOPIC_CONFIG_KEY_unclean_leader_election_enable: ret->unclean_leader_election = value->boolean; return;
     case TOPIC_CONFIG_KEY_message_downconversion_enable: ret->message_downconversion = value->boolean; return;

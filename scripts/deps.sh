@@ -2,7 +2,7 @@
 # Installs what building, running and testing need. The only place with package names. Quiet and quick when all is there.
 set -euo pipefail
 
-build="gcc libc6-dev make git libev-dev libzookeeper-mt-dev libisal-dev zlib1g-dev liblz4-dev libsnappy-dev libzstd-dev
+build="gcc libc6-dev make git libev-dev libzookeeper-mt-dev libisal-dev libssl-dev zlib1g-dev liblz4-dev libsnappy-dev libzstd-dev
        libjansson-dev uthash-dev libpcre2-dev libssl-dev libmicrohttpd-dev libsystemd-dev"
 run="libzookeeper-java libslf4j-java openjdk-17-jre-headless procps"
 test="check libsubunit-dev librdkafka-dev kcat python3 python3-kafka clang clang-format libclang-rt-14-dev strace"

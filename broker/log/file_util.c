@@ -15,7 +15,8 @@ void path_join(char ret_path[LOG_PATH_SIZE], const char *directory, const char *
 }
 
 void path_of_offset(char ret_path[LOG_PATH_SIZE], const struct log_place *place, int64_t offset, const char *suffix) {
-    int size = snprintf(ret_path, LOG_PATH_SIZE, "%s/%020" PRId64 "%s", place->directory, offset, suffix);
+    int size = snprintf(ret_path, LOG_PATH_SIZE, "%s/%020" PRId64 "%s%s", place->directory, offset, suffix,
+                        place->suffix != NULL ? place->suffix : "");
     CHECK(size > 0 && size < LOG_PATH_SIZE);
 }
 

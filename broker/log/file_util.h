@@ -15,11 +15,12 @@
 struct log_place {
     struct disk *disk;
     char *directory;
+    const char *suffix; /* behind every name made from an offset: ".cleaned" for the output of a cleaning; NULL none */
 };
 
 /* "<directory>/<name>" in ret_path; a path that does not fit is a CHECK, since directories are bounded at start. */
 void path_join(char ret_path[LOG_PATH_SIZE], const char *directory, const char *name);
-/* "<directory>/00000000000000000042<suffix>" */
+/* "<directory>/00000000000000000042<suffix><suffix of the place>" */
 void path_of_offset(char ret_path[LOG_PATH_SIZE], const struct log_place *place, int64_t offset, const char *suffix);
 
 /* Appends the file's bytes to ret; ERR_TOO_LARGE above size_max, ERR_NOT_FOUND when there is none. */

@@ -59,7 +59,9 @@ static const char *const deleted_suffixes[] = {".log.deleted", ".index.deleted",
 
 /* Removes a segment's files: the names change now, the files go later. */
 static int delete_segment_files(struct log *log, int64_t base_offset) {
-    int error = segment_rename_files(&log->place, base_offset, ".deleted");
+    struct log_place deleted_place = log->place;
+    deleted_place.suffix = ".deleted";
+    int error = segment_move_files(&log->place, &deleted_place, base_offset);
     for (size_t i = 0; error == 0 && i < ARRAY_SIZE(deleted_suffixes); i++) {
         char path[LOG_PATH_SIZE];
         path_of_offset(path, &log->place, base_offset, deleted_suffixes[i]);
@@ -72,7 +74,7 @@ static int delete_segment_files(struct log *log, int64_t base_offset) {
     return error;
 }
 
-int log_remove_segments(struct log *log, int32_t first, int32_t count) {
+int log_remove_segments(struct log *log, int32_t first, int32_t count, int64_t replaced_at) {
     for (int32_t i = 0; i < count; i++) {
         struct log_segment *segment = log->segments[first];
         int64_t base_offset = segment->base_offset;
@@ -81,7 +83,7 @@ int log_remove_segments(struct log *log, int32_t first, int32_t count) {
         log->segment_count--;
         segment_destroy(segment);
         int error = delete_segment_files(log, base_offset);
-        if (error == 0) {
+        if (error == 0 && base_offset != replaced_at) {
             error = log_remove_snapshot(log, base_offset, true);
         }
         if (error != 0) {

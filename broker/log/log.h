@@ -31,6 +31,10 @@ struct log_config {
     int64_t message_timestamp_before_max_ms;
     int64_t message_timestamp_after_max_ms;
     int64_t producer_id_expiration_ms;
+    int64_t delete_retention_ms; /* of tombstones and markers, once a cleaning has met them */
+    int64_t min_compaction_lag_ms;
+    int64_t max_compaction_lag_ms;
+    double min_cleanable_ratio;
     int16_t compression_type; /* codec number, -1 = producer's choice */
     int16_t min_insync_replicas;
     bool log_append_time;
@@ -145,6 +149,7 @@ struct log_producer_state {
     int16_t producer_epoch;
     int32_t last_sequence;
     int64_t last_timestamp;
+    int64_t last_offset; /* of its last data batch, -1 when only a marker is known */
     int32_t coordinator_epoch;
     int64_t current_transaction_first_offset;
 };

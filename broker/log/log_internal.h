@@ -57,7 +57,8 @@ struct log {
     int64_t start_offset;
     int64_t end_offset;
     int64_t recovery_point;
-    int64_t truncations; /* counts them, so that a flush that ran meanwhile is not believed */
+    int64_t clean_offset; /* everything below was compacted; -1 unknown */
+    int64_t truncations;  /* counts them, so that a flush that ran meanwhile is not believed */
     int64_t last_flush_ms;
     int64_t recovered_end;      /* while loading: where the batches of the segment looked at end */
     bool is_sparse;             /* while loading: offsets are missing between batches, so it was compacted once */
@@ -81,6 +82,7 @@ struct log_open_options {
     struct log_config config;
     int64_t recovery_point;             /* from the checkpoint, 0 when it has none */
     int64_t start_offset;               /* likewise */
+    int64_t clean_offset;               /* likewise, -1 when it has none */
     bool had_clean_shutdown;            /* what is there was closed properly: no recovery */
     struct log_hooks hooks;             /* all NULL is fine */
     struct record_workspace *workspace; /* shared among logs of one thread; NULL: one of its own */
@@ -104,8 +106,8 @@ struct log_segment *log_active_segment(const struct log *log);
 int32_t log_floor_segment(const struct log *log, int64_t offset);
 void log_insert_segment(struct log *log, struct log_segment *segment);
 /* Takes the segments [first, first + count) out of the log, renames their files to .deleted and has them removed later,
- * producer snapshots of their bases included. */
-int log_remove_segments(struct log *log, int32_t first, int32_t count);
+ * producer snapshots of their bases included, except at `replaced_at` (-1 none), where another segment takes over. */
+int log_remove_segments(struct log *log, int32_t first, int32_t count, int64_t replaced_at);
 /* Adds a segment that begins at `offset`, which is at or above the log end. */
 int log_roll_at(struct log *log, int64_t offset);
 void log_forget_places(struct log *log);

@@ -261,7 +261,7 @@ static int recover_unflushed(struct log *log, int64_t recovery_point) {
                        has_lost_tail ? "; what follows does not begin where it ends" : "");
             int32_t later = log->segment_count - i - 1;
             while (later-- > 0) {
-                int error = log_remove_segments(log, log->segment_count - 1, 1);
+                int error = log_remove_segments(log, log->segment_count - 1, 1, -1);
                 if (error != 0) {
                     return error;
                 }
@@ -290,7 +290,7 @@ static int settle_end(struct log *log) {
     if (error == 0 && log->segment_count > 0 && log->end_offset < log->start_offset) {
         trace_warn("log", "Deleting all segments of %s because the log end %lld is below the log start %lld",
                    log->place.directory, (long long)log->end_offset, (long long)log->start_offset);
-        error = log_remove_segments(log, 0, log->segment_count);
+        error = log_remove_segments(log, 0, log->segment_count, -1);
         if (error == 0) {
             error = epoch_cache_clear(&log->epochs);
         }
@@ -378,6 +378,7 @@ int log_open(const struct log_open_options *options, struct log **ret_log) {
     log->partition = options->partition;
     log->hooks = options->hooks;
     log->start_offset = options->start_offset;
+    log->clean_offset = options->clean_offset;
     log->owns_workspace = options->workspace == NULL;
     log->workspace = log->owns_workspace ? record_workspace_create() : options->workspace;
     log_set_config(log, &options->config);

@@ -25,6 +25,7 @@ struct managed_log *manager_add_entry(struct log_manager *manager, const char *t
     struct managed_log *entry = manager_find_entry(manager, topic, partition);
     if (entry == NULL) {
         entry = xcalloc(1, sizeof *entry);
+        entry->clean_offset = -1;
         entry->key = xasprintf("%s-%" PRId32, topic, partition);
         entry->topic = xstrdup(topic);
         entry->partition = partition;
@@ -113,6 +114,7 @@ void manager_opening_init(struct log_manager *manager, struct managed_log *entry
                                                      .config = topic_config(manager, entry->topic),
                                                      .recovery_point = entry->recovery_point,
                                                      .start_offset = entry->start_offset,
+                                                     .clean_offset = entry->clean_offset,
                                                      .had_clean_shutdown = is_clean};
 }
 
@@ -253,10 +255,14 @@ int log_manager_delete(struct log_manager *manager, const char *topic, int32_t p
     }
     trace_info("log", "Log for partition %s is renamed to %s and is scheduled for deletion", entry->key, path);
     int64_t delay_ms = log_get_config(entry->log)->file_delete_delay_ms;
+    bool was_cleaned = entry->log->clean_offset >= 0;
     entry_free(manager, entry);
     place->log_count--;
-    for (int kind = CHECKPOINT_RECOVERY_POINT; kind <= CHECKPOINT_HIGH_WATERMARK; kind++) {
-        if (kind != CHECKPOINT_HIGH_WATERMARK || manager->high_watermarks_enabled) {
+    for (int kind = 0; kind < CHECKPOINT_KINDS; kind++) {
+        bool is_kept = kind == CHECKPOINT_HIGH_WATERMARK ? manager->high_watermarks_enabled
+                       : kind == CHECKPOINT_CLEANER      ? was_cleaned
+                                                         : true;
+        if (is_kept) {
             manager_checkpoint_later(manager, directory, (enum checkpoint_kind)kind);
         }
     }
@@ -348,7 +354,7 @@ static void stop_timers(struct log_manager *manager) {
     struct timer *timers[] = {&manager->deletion_timer,     &manager->retention_timer,
                               &manager->flush_timer,        &manager->recovery_point_timer,
                               &manager->start_offset_timer, &manager->high_watermark_timer,
-                              &manager->producer_timer};
+                              &manager->producer_timer,     &manager->cleaner_timer};
     for (size_t i = 0; i < ARRAY_SIZE(timers); i++) {
         timer_stop(manager->clock, timers[i]);
     }
@@ -358,6 +364,7 @@ void log_manager_destroy(struct log_manager *manager) {
     if (manager == NULL) {
         return;
     }
+    manager_stop_cleaner(manager);
     stop_timers(manager);
     struct managed_log *entry;
     struct managed_log *next;

@@ -10,6 +10,17 @@
 
 struct log_manager;
 
+/* log.cleaner.*; a change counts from the next cleaning on. */
+struct log_cleaner_config {
+    bool is_enabled;
+    int32_t threads; /* logs cleaned at once */
+    int64_t dedupe_buffer_bytes;
+    double load_factor;
+    int32_t io_buffer_bytes;
+    double bytes_per_second_max; /* read and written */
+    int64_t backoff_ms;
+};
+
 struct log_manager_config {
     const char *const *directories;
     int32_t directory_count;
@@ -21,6 +32,7 @@ struct log_manager_config {
     int64_t start_offset_checkpoint_ms;
     int64_t high_watermark_checkpoint_ms;
     int32_t recovery_threads_per_directory;
+    struct log_cleaner_config cleaner;
     /* Topic settings by name; called while loading and when a log is made. NULL: the defaults for all. */
     void (*topic_config)(void *context, const char *topic, struct log_config *ret_config);
     /* The current high watermark of a partition that is not simply in the checkpoint; for the checkpoint writer. */
@@ -65,6 +77,10 @@ typedef void log_visitor(void *context, const char *topic, int32_t partition, st
 void log_manager_for_each(struct log_manager *manager, log_visitor *visit, void *context);
 /* Re-reads topic_config for every log of this topic (all topics when NULL). */
 void log_manager_reconfigure(struct log_manager *manager, const char *topic);
+
+void log_manager_configure_cleaner(struct log_manager *manager, const struct log_cleaner_config *config);
+/* Logs that the cleaner gave up since the start. */
+int32_t log_manager_uncleanable_count(const struct log_manager *manager);
 
 struct log_directory_info {
     const char *path;

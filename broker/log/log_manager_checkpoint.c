@@ -1,4 +1,4 @@
-/* The three offset checkpoints of a log directory: reading them at start, writing them on the loop or in the
+/* The four offset checkpoints of a log directory: reading them at start, writing them on the loop or in the
  * background.
  *
  * Timers and deletions write in the background, one write per file at a time. The loop writes itself, and waits, where
@@ -19,12 +19,14 @@ static const char *const checkpoint_names[] = {
     [CHECKPOINT_RECOVERY_POINT] = "recovery-point-offset-checkpoint",
     [CHECKPOINT_START_OFFSET] = "log-start-offset-checkpoint",
     [CHECKPOINT_HIGH_WATERMARK] = "replication-offset-checkpoint",
+    [CHECKPOINT_CLEANER] = "cleaner-offset-checkpoint",
 };
 
 static int64_t *checkpoint_field(struct managed_log *entry, enum checkpoint_kind kind) {
     switch (kind) {
     case CHECKPOINT_RECOVERY_POINT: return &entry->recovery_point;
     case CHECKPOINT_START_OFFSET: return &entry->start_offset;
+    case CHECKPOINT_CLEANER: return &entry->clean_offset;
     case CHECKPOINT_HIGH_WATERMARK: break;
     }
     return &entry->high_watermark;
@@ -46,6 +48,7 @@ void manager_forget_checkpoints(struct managed_log *entry) {
     entry->recovery_point = 0;
     entry->start_offset = 0;
     entry->high_watermark = 0;
+    entry->clean_offset = -1;
 }
 
 static int read_checkpoint(struct log_manager *manager, int32_t directory, enum checkpoint_kind kind) {
@@ -79,7 +82,7 @@ static int read_checkpoint(struct log_manager *manager, int32_t directory, enum 
 
 int manager_read_checkpoints(struct log_manager *manager, int32_t directory) {
     int error = 0;
-    for (int kind = CHECKPOINT_RECOVERY_POINT; error == 0 && kind <= CHECKPOINT_HIGH_WATERMARK; kind++) {
+    for (int kind = CHECKPOINT_RECOVERY_POINT; error == 0 && kind < CHECKPOINT_KINDS; kind++) {
         error = read_checkpoint(manager, directory, (enum checkpoint_kind)kind);
     }
     return error;
@@ -106,6 +109,12 @@ static void print_checkpoint(struct log_manager *manager, int32_t directory, enu
         case CHECKPOINT_HIGH_WATERMARK:
             offset = manager_high_watermark(manager, entry);
             entry->high_watermark = offset;
+            break;
+        case CHECKPOINT_CLEANER:
+            offset = entry->log->clean_offset;
+            if (offset < 0) {
+                continue;
+            }
             break;
         }
         checkpoint_print(&lines, "%s %" PRId32 " %" PRId64 "\n", entry->topic, entry->partition, offset);

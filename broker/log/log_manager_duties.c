@@ -96,6 +96,7 @@ void log_manager_start(struct log_manager *manager) {
                 on_recovery_point_timer);
     timer_start(clock, &manager->start_offset_timer, manager->config.start_offset_checkpoint_ms, on_start_offset_timer);
     timer_start(clock, &manager->producer_timer, PRODUCER_EXPIRATION_CHECK_MS, on_producer_timer);
+    manager_start_cleaner(manager);
     manager_arm_deletions(manager);
 }
 
@@ -125,6 +126,7 @@ static int write_clean_mark(struct log_manager *manager, int32_t directory) {
 
 int log_manager_shutdown(struct log_manager *manager) {
     int first_error = 0;
+    manager_stop_cleaner(manager);
     for (struct managed_log *entry = manager->logs; entry != NULL; entry = entry->hh.next) {
         if (entry_is_usable(manager, entry)) {
             int error = log_close(entry->log);

@@ -15,8 +15,13 @@
 /* First look at retention after the start, as Kafka's initial task delay. */
 #define INITIAL_DELAY_MS 30000
 
-enum checkpoint_kind { CHECKPOINT_RECOVERY_POINT, CHECKPOINT_START_OFFSET, CHECKPOINT_HIGH_WATERMARK };
-#define CHECKPOINT_KINDS 3
+enum checkpoint_kind {
+    CHECKPOINT_RECOVERY_POINT,
+    CHECKPOINT_START_OFFSET,
+    CHECKPOINT_HIGH_WATERMARK,
+    CHECKPOINT_CLEANER,
+};
+#define CHECKPOINT_KINDS 4
 
 struct log_checkpoint {
     struct replaced_file *file;
@@ -48,6 +53,8 @@ struct managed_log {
     int64_t recovery_point;
     int64_t start_offset;
     int64_t high_watermark;
+    int64_t clean_offset; /* -1 unknown */
+    bool is_uncleanable;  /* until the next start */
     UT_hash_handle hh;
 };
 
@@ -89,6 +96,10 @@ struct log_manager {
     struct timer start_offset_timer;
     struct timer high_watermark_timer;
     struct timer producer_timer;
+    struct timer cleaner_timer;
+    struct cleaner_job *cleaner_jobs; /* log.cleaner.threads of them at most */
+    bool cleaner_is_stopping;
+    int32_t uncleanable_count;
 };
 
 struct managed_log *manager_find_entry(const struct log_manager *manager, const char *topic, int32_t partition);
@@ -116,6 +127,8 @@ void manager_log_failed(struct log_manager *manager, const struct managed_log *e
 /* The partition's high watermark as far as anyone knows it. */
 int64_t manager_high_watermark(const struct log_manager *manager, const struct managed_log *entry);
 void manager_start_flush(struct log_manager *manager, const struct managed_log *entry, int64_t offset);
+void manager_start_cleaner(struct log_manager *manager);
+void manager_stop_cleaner(struct log_manager *manager);
 void manager_arm_deletions(struct log_manager *manager);
 void manager_deletion_free(struct pending_deletion *item);
 void manager_delete_later(struct log_manager *manager, const char *path, bool is_directory, int64_t delay_ms);

@@ -7,6 +7,7 @@
 /* The recovery point must not claim what was cut off and may be written anew. */
 static int lower_recovery_point(struct log *log, int64_t end) {
     log->truncations++;
+    log->clean_offset = MIN(log->clean_offset, end);
     if (log->recovery_point <= end) {
         return 0;
     }
@@ -19,7 +20,7 @@ int log_truncate_fully_and_start_at(struct log *log, int64_t offset) {
         return ERR_FENCED;
     }
     trace_info("log", "Truncating %s-%d fully, starting at offset %lld", log->topic, log->partition, (long long)offset);
-    int error = log_remove_segments(log, 0, log->segment_count);
+    int error = log_remove_segments(log, 0, log->segment_count, -1);
     struct log_segment *segment = NULL;
     if (error == 0) {
         error = segment_create(&log->place, offset, &log->config, clock_wall_ms(log->clock), &segment);
@@ -88,7 +89,7 @@ int log_truncate_to(struct log *log, int64_t offset) {
     int error = lower_recovery_point(log, offset);
     /* From the highest down: a crash in between leaves a log without a hole. */
     while (error == 0 && log->segment_count > keep) {
-        error = log_remove_segments(log, log->segment_count - 1, 1);
+        error = log_remove_segments(log, log->segment_count - 1, 1, -1);
     }
     log_forget_places(log);
     if (error == 0) {
@@ -113,7 +114,7 @@ static int remove_segments_below_start(struct log *log) {
     while (count + 1 < log->segment_count && log->segments[count + 1]->base_offset <= log->start_offset) {
         count++;
     }
-    int error = log_remove_segments(log, 0, count);
+    int error = log_remove_segments(log, 0, count, -1);
     return error != 0 ? error : count;
 }
 
@@ -181,7 +182,7 @@ int log_apply_retention(struct log *log, int64_t high_watermark, int64_t wall_ms
     if (error == 0) {
         trace_info("log", "Deleting %d segments of %s-%d past retention; the log starts at offset %lld", count,
                    log->topic, log->partition, (long long)log->start_offset);
-        error = log_remove_segments(log, 0, count);
+        error = log_remove_segments(log, 0, count, -1);
     }
     return error != 0 ? log_fence(log, error) : removed + count;
 }

@@ -264,10 +264,12 @@ int32_t producer_state_count(const struct producer_state *state) {
 }
 
 static struct log_producer_state entry_view(const struct producer_entry *entry) {
+    int64_t last_offset = entry->batch_count > 0 ? entry->batches[entry->batch_count - 1].last_offset : -1;
     return (struct log_producer_state){.producer_id = entry->producer_id,
                                        .producer_epoch = entry->epoch,
                                        .last_sequence = entry_last_sequence(entry),
                                        .last_timestamp = entry->last_timestamp,
+                                       .last_offset = last_offset,
                                        .coordinator_epoch = entry->coordinator_epoch,
                                        .current_transaction_first_offset = entry->transaction_first_offset};
 }

@@ -159,9 +159,11 @@ int segment_first_timestamp(struct log_segment *segment, int64_t *ret_timestamp)
 }
 
 int64_t segment_roll_ms(const struct log_segment *segment, const struct log_config *config) {
-    int64_t jitter_ms = MIN(config->segment_jitter_ms, config->segment_ms);
+    /* Only closed segments are cleaned, so a record that must be cleaned in time may not stay in an open one. */
+    int64_t roll_ms = config->compact ? MIN(config->segment_ms, config->max_compaction_lag_ms) : config->segment_ms;
+    int64_t jitter_ms = MIN(config->segment_jitter_ms, roll_ms);
     if (jitter_ms <= 0) {
-        return config->segment_ms;
+        return roll_ms;
     }
     uint64_t seed = (uint64_t)segment->base_offset;
     for (const char *at = segment->place->directory; *at != 0; at++) {
@@ -169,7 +171,7 @@ int64_t segment_roll_ms(const struct log_segment *segment, const struct log_conf
     }
     struct random random;
     random_seed(&random, seed);
-    return config->segment_ms - (int64_t)random_below(&random, (uint64_t)jitter_ms);
+    return roll_ms - (int64_t)random_below(&random, (uint64_t)jitter_ms);
 }
 
 int segment_should_roll(struct log_segment *segment, const struct log_config *config, int64_t bytes,
@@ -359,14 +361,13 @@ int64_t segment_recover(struct log_segment *segment, const struct log_config *co
     return error != 0 ? error : cut;
 }
 
-int segment_rename_files(const struct log_place *place, int64_t base_offset, const char *suffix) {
+int segment_move_files(const struct log_place *from_place, const struct log_place *to_place, int64_t base_offset) {
     char from[LOG_PATH_SIZE];
     char to[LOG_PATH_SIZE];
     for (size_t i = 0; i < ARRAY_SIZE(segment_suffixes); i++) {
-        path_of_offset(from, place, base_offset, segment_suffixes[i]);
-        int size = snprintf(to, sizeof to, "%s%s", from, suffix);
-        CHECK(size > 0 && size < LOG_PATH_SIZE);
-        int error = place->disk->ops->rename(place->disk, from, to);
+        path_of_offset(from, from_place, base_offset, segment_suffixes[i]);
+        path_of_offset(to, to_place, base_offset, segment_suffixes[i]);
+        int error = from_place->disk->ops->rename(from_place->disk, from, to);
         if (error != 0 && error != ERR_NOT_FOUND) {
             return error;
         }

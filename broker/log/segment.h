@@ -72,7 +72,7 @@ typedef int segment_batch_callback(void *context, const struct record_batch *hea
 int64_t segment_recover(struct log_segment *segment, const struct log_config *config, segment_batch_callback *on_batch,
                         void *context);
 
-/* Adds a suffix to all of the segment's files (".deleted"). */
-int segment_rename_files(const struct log_place *place, int64_t base_offset, const char *suffix);
+/* Renames all of a segment's files from one place's suffix to another's. */
+int segment_move_files(const struct log_place *from_place, const struct log_place *to_place, int64_t base_offset);
 
 #endif

@@ -369,6 +369,24 @@ static void append_varint(struct byte_buffer *buffer, int64_t value) {
     buffer->size += writer_size(&w);
 }
 
+void record_append(struct byte_buffer *to, const struct record_view *record, int64_t timestamp_delta,
+                   int32_t offset_delta) {
+    size_t headers_size = (size_t)(record->headers_end - record->headers);
+    size_t size = 1 + varlong_size(timestamp_delta) + varint_size(offset_delta) + varint_size(record->key_size) +
+                  (size_t)MAX(record->key_size, 0) + varint_size(record->value_size) +
+                  (size_t)MAX(record->value_size, 0) + varint_size(record->header_count) + headers_size;
+    append_varint(to, (int64_t)size);
+    byte_buffer_append(to, "", 1);
+    append_varint(to, timestamp_delta);
+    append_varint(to, offset_delta);
+    append_varint(to, record->key_size);
+    byte_buffer_append(to, record->key, (size_t)MAX(record->key_size, 0));
+    append_varint(to, record->value_size);
+    byte_buffer_append(to, record->value, (size_t)MAX(record->value_size, 0));
+    append_varint(to, record->header_count);
+    byte_buffer_append(to, record->headers, headers_size);
+}
+
 /* Copies the unpacked records behind themselves with offsets 0, 1, 2...; returns where the copies begin. */
 static int renumber_records(struct record_workspace *workspace, int32_t count, size_t *ret_begin) {
     struct byte_buffer *bytes = &workspace->unpacked;
@@ -381,20 +399,7 @@ static int renumber_records(struct record_workspace *workspace, int32_t count, s
     *ret_begin = old_size;
     int more;
     for (int32_t i = 0; (more = record_iterator_next(&iterator, &record)) > 0; i++) {
-        int64_t headers_size = record.headers_end - record.headers;
-        size_t size = 1 + varlong_size(record.timestamp_delta) + varint_size(i) + varint_size(record.key_size) +
-                      (size_t)MAX(record.key_size, 0) + varint_size(record.value_size) +
-                      (size_t)MAX(record.value_size, 0) + varint_size(record.header_count) + (size_t)headers_size;
-        append_varint(bytes, (int64_t)size);
-        byte_buffer_append(bytes, "", 1);
-        append_varint(bytes, record.timestamp_delta);
-        append_varint(bytes, i);
-        append_varint(bytes, record.key_size);
-        byte_buffer_append(bytes, record.key, (size_t)MAX(record.key_size, 0));
-        append_varint(bytes, record.value_size);
-        byte_buffer_append(bytes, record.value, (size_t)MAX(record.value_size, 0));
-        append_varint(bytes, record.header_count);
-        byte_buffer_append(bytes, record.headers, (size_t)headers_size);
+        record_append(bytes, &record, record.timestamp_delta, i);
     }
     return more;
 }

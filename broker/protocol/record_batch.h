@@ -158,6 +158,9 @@ struct record_verdict {
 void record_batch_validate(struct slice batch, const struct record_batch *header, const struct record_rules *rules,
                            struct record_workspace *workspace, struct record_verdict *ret_verdict);
 
+/* Appends one record, uncompressed, with these deltas. The record's bytes may lie in `to` when it has room enough. */
+void record_append(struct byte_buffer *to, const struct record_view *record, int64_t timestamp_delta,
+                   int32_t offset_delta);
 /* Unpacks the records of a batch into workspace->unpacked. Errors as of record_iterator_next. */
 int record_batch_unpack(struct slice batch, const struct record_batch *header, struct record_workspace *workspace);
 /* Builds the batch anew in workspace->converted with another codec; with has_foreign_offsets the inner offsets become

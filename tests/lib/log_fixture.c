@@ -180,6 +180,9 @@ void test_directory_copy(const char *from, const char *to) {
 struct log_config test_log_config(void) {
     return (struct log_config){.segment_bytes = 1 << 30,
                                .segment_ms = (int64_t)7 * 86400000,
+                               .max_compaction_lag_ms = INT64_MAX,
+                               .min_cleanable_ratio = 0.5,
+                               .delete_retention_ms = 86400000,
                                .segment_index_bytes = 10 << 20,
                                .index_interval_bytes = 4096,
                                .retention_bytes = -1,

@@ -1,0 +1,94 @@
+/* An open-addressing table; see offset_map.h. */
+#include "broker/log/offset_map.h"
+
+#include <openssl/evp.h>
+#include <stdlib.h>
+
+#include "broker/base/check.h"
+
+#define SLOTS_MIN 1024
+
+_Static_assert(sizeof(struct offset_slot) == OFFSET_MAP_SLOT_SIZE, "the bound counts slots of this size");
+
+static struct offset_slot *free_slots(size_t count) {
+    struct offset_slot *slots = xcalloc(count, sizeof *slots);
+    for (size_t i = 0; i < count; i++) {
+        slots[i].offset = -1;
+    }
+    return slots;
+}
+
+void offset_map_init(struct offset_map *map, int64_t bytes_max, double load_factor) {
+    size_t slots_max = (size_t)MAX(bytes_max / OFFSET_MAP_SLOT_SIZE, 2);
+    double share = MAX(MIN(load_factor, 0.95), 0.01); /* a probe must meet a free slot */
+    *map = (struct offset_map){.slot_count = MIN((size_t)SLOTS_MIN, slots_max),
+                               .slots_max = slots_max,
+                               .entries_max = MAX((size_t)((double)slots_max * share), 1),
+                               .latest_offset = -1};
+    map->slots = free_slots(map->slot_count);
+    map->digest = EVP_MD_CTX_new();
+    CHECK(map->digest != NULL);
+}
+
+void offset_map_deinit(struct offset_map *map) {
+    free(map->slots);
+    EVP_MD_CTX_free(map->digest);
+    *map = (struct offset_map){0};
+}
+
+static void hash_key(const struct offset_map *map, struct slice key, uint64_t ret_hash[2]) {
+    uint8_t digest[EVP_MAX_MD_SIZE];
+    int ok = EVP_DigestInit_ex(map->digest, EVP_sha256(), NULL);
+    CHECK(ok == 1);
+    ok = EVP_DigestUpdate(map->digest, key.data, (size_t)MAX(key.size, 0));
+    CHECK(ok == 1);
+    ok = EVP_DigestFinal_ex(map->digest, digest, NULL);
+    CHECK(ok == 1);
+    memcpy(ret_hash, digest, 2 * sizeof *ret_hash);
+}
+
+/* The slot that holds the hash, or the free one where it belongs. */
+static struct offset_slot *find_slot(struct offset_slot *slots, size_t count, const uint64_t hash[2]) {
+    size_t at = (size_t)(hash[0] % count);
+    while (slots[at].offset >= 0 && (slots[at].hash[0] != hash[0] || slots[at].hash[1] != hash[1])) {
+        at = at + 1 == count ? 0 : at + 1;
+    }
+    return &slots[at];
+}
+
+static void grow(struct offset_map *map) {
+    size_t count = map->slot_count > map->slots_max / 2 ? map->slots_max : map->slot_count * 2;
+    struct offset_slot *slots = free_slots(count);
+    for (size_t i = 0; i < map->slot_count; i++) {
+        if (map->slots[i].offset >= 0) {
+            *find_slot(slots, count, map->slots[i].hash) = map->slots[i];
+        }
+    }
+    free(map->slots);
+    map->slots = slots;
+    map->slot_count = count;
+}
+
+bool offset_map_put(struct offset_map *map, struct slice key, int64_t offset) {
+    uint64_t hash[2];
+    hash_key(map, key, hash);
+    struct offset_slot *slot = find_slot(map->slots, map->slot_count, hash);
+    if (slot->offset < 0) {
+        if (map->entries >= map->entries_max) {
+            return false;
+        }
+        if (map->slot_count < map->slots_max && map->entries >= map->slot_count - map->slot_count / 4) {
+            grow(map);
+            slot = find_slot(map->slots, map->slot_count, hash);
+        }
+        map->entries++;
+    }
+    *slot = (struct offset_slot){.hash = {hash[0], hash[1]}, .offset = offset};
+    return true;
+}
+
+int64_t offset_map_get(const struct offset_map *map, struct slice key) {
+    uint64_t hash[2];
+    hash_key(map, key, hash);
+    return find_slot(map->slots, map->slot_count, hash)->offset;
+}

@@ -1,0 +1,39 @@
+/* What a cleaning knows of keys: for each, the offset of its last record in the dirty part of the log.
+ *
+ * Keys are kept as the first 128 bits of their SHA-256, so that nobody can make two keys that are taken for one: the
+ * older of two equal keys is thrown away for good. Memory grows with the keys seen, up to a bound. */
+#ifndef OTTLA_LOG_OFFSET_MAP_H
+#define OTTLA_LOG_OFFSET_MAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "broker/base/slice.h"
+
+#define OFFSET_MAP_SLOT_SIZE 24
+
+struct offset_slot {
+    uint64_t hash[2];
+    int64_t offset; /* -1: free */
+};
+
+struct offset_map {
+    struct offset_slot *slots;
+    size_t slot_count;
+    size_t slots_max;
+    size_t entries;
+    size_t entries_max;
+    int64_t latest_offset; /* the map speaks for records up to here; -1 none */
+    void *digest;
+};
+
+/* At most bytes_max of slots (half as much again while they grow), of which the share load_factor is filled. */
+void offset_map_init(struct offset_map *map, int64_t bytes_max, double load_factor);
+void offset_map_deinit(struct offset_map *map);
+/* Notes that `key` has a record at `offset`, which is above those noted before. False when there is no more room. */
+bool offset_map_put(struct offset_map *map, struct slice key, int64_t offset);
+/* The offset noted for the key, -1 when there is none. */
+int64_t offset_map_get(const struct offset_map *map, struct slice key);
+
+#endif
