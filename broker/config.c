@@ -198,9 +198,12 @@ static int read_fields(struct config *config, char **ret_message) {
 }
 
 static void warn_unknown(const char *name) {
+    if (config_is_of_listener(name)) {
+        return;
+    }
     /* Per-listener and plug-in keys carry a name of the user's in front or behind. */
     if (strncmp(name, "listener.name.", 14) == 0) {
-        trace_warn(AREA, "%s is set, but settings of single listeners have no effect in this version", name);
+        trace_warn(AREA, "%s is set, but this setting of a single listener has no effect in this version", name);
         return;
     }
     const char *nearest = config_nearest(name);
@@ -223,9 +226,12 @@ static void note_without_effect(const struct config_definition *definition) {
     }
 }
 
-static void keep_unknown(struct config *config, enum config_source source, const char *name) {
-    if (config->unknown_count[source] < CONFIG_UNKNOWN_MAX) {
-        config->unknown[source][config->unknown_count[source]++] = config_keep(config, name);
+static void keep_unknown(struct config *config, enum config_source source, const struct property *property) {
+    int32_t *count = &config->unknown_count[source];
+    if (*count < CONFIG_UNKNOWN_MAX) {
+        config->unknown[source][*count] = config_keep(config, property->key);
+        config->unknown_value[source][*count] = config_keep(config, property->value);
+        (*count)++;
     }
 }
 
@@ -235,7 +241,7 @@ static void take_file(struct config *config, const struct properties *properties
         enum config_key key = config_find(str_from(name));
         if (key == CONFIG_KEY_COUNT || definitions[key].dynamic == CONFIG_DYNAMIC_ONLY) {
             warn_unknown(name);
-            keep_unknown(config, CONFIG_FILE, name);
+            keep_unknown(config, CONFIG_FILE, &properties->list[i]);
             continue;
         }
         note_without_effect(&definitions[key]);
@@ -270,7 +276,7 @@ static int take_dynamic(struct config *next, enum config_source source, const st
                         char **ret_message) {
     enum config_key key = config_find(str_from(property->key));
     if (key == CONFIG_KEY_COUNT) {
-        keep_unknown(next, source, property->key);
+        keep_unknown(next, source, property);
         return 0;
     }
     if (definitions[key].dynamic == CONFIG_READ_ONLY) {

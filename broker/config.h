@@ -61,6 +61,9 @@ struct config_listener {
     const char *name; /* upper case */
     const char *host; /* "" binds every interface; never "" in advertised_list */
     int32_t port;
+    /* listener.name.<name>.max.connections and .max.connection.creation.rate; in listener_list only. */
+    int32_t max_connections;
+    int32_t max_connection_creation_rate;
 };
 
 struct config_strings;
@@ -92,6 +95,7 @@ struct config {
     const char *given[CONFIG_SOURCE_COUNT][CONFIG_KEY_COUNT];
     /* Names that are no keys; Kafka keeps them for plug-ins, and DescribeConfigs lists them. */
     const char *unknown[CONFIG_SOURCE_COUNT][CONFIG_UNKNOWN_MAX];
+    const char *unknown_value[CONFIG_SOURCE_COUNT][CONFIG_UNKNOWN_MAX];
     int32_t unknown_count[CONFIG_SOURCE_COUNT];
     struct config_strings *strings;
 };
@@ -125,6 +129,8 @@ void config_print(const struct config *config, void (*say)(void *context, const 
 /* Internal to config*.c: fills the made fields and checks keys against each other. */
 int config_derive(struct config *config, char **ret_message);
 int config_derive_listeners(struct config *config, char **ret_message);
+/* Whether this is a setting of one listener that has an effect: "listener.name.<listener>.max.connections". */
+bool config_is_of_listener(const char *name);
 int config_check(const struct config *config, char **ret_message);
 /* A copy that lives as long as the config; equal texts share one. */
 const char *config_keep(struct config *config, const char *text);

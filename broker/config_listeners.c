@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "broker/base/check.h"
@@ -66,7 +67,7 @@ static bool parse_listener(struct config *config, const char *text, struct confi
     return true;
 }
 
-/* Names must differ; so must ports, save for an IPv4 and an IPv6 address of one name. */
+/* Names must differ, and so must ports. */
 static int add_listener(struct config_listener *list, int32_t *count, const struct config_listener *added,
                         bool is_advertised, const char *all, char **ret_message) {
     const char *what = is_advertised ? "advertised listener" : "listener";
@@ -100,7 +101,7 @@ static int parse_listeners(struct config *config, const char *text, bool is_adve
             continue;
         }
         char *copy = xstrndup(entry, (size_t)size);
-        struct config_listener listener;
+        struct config_listener listener = {0};
         int error = 0;
         if (!parse_listener(config, copy, &listener)) {
             error = refuse(ret_message,
@@ -279,11 +280,72 @@ static int derive_inter_broker(struct config *config, char **ret_message) {
     return 0;
 }
 
+/* Settings that may be given for one listener alone and have an effect here. */
+static const struct {
+    enum config_key key;
+    size_t offset;
+} of_listener[] = {
+    {CONFIG_KEY_max_connections, offsetof(struct config_listener, max_connections)},
+    {CONFIG_KEY_max_connection_creation_rate, offsetof(struct config_listener, max_connection_creation_rate)},
+};
+
+static const char listener_prefix[] = "listener.name.";
+
+bool config_is_of_listener(const char *name) {
+    const char *dot = strncmp(name, listener_prefix, sizeof listener_prefix - 1) == 0
+                          ? strchr(name + sizeof listener_prefix - 1, '.')
+                          : NULL;
+    for (size_t i = 0; dot != NULL && i < ARRAY_SIZE(of_listener); i++) {
+        if (strcmp(dot + 1, config_definition(of_listener[i].key)->setting.key) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What is given for this listener, by order of force; NULL when nothing is. */
+static const char *text_of_listener(const struct config *config, const char *listener, const char *key) {
+    char *name = xasprintf("%s%s.%s", listener_prefix, listener, key);
+    const char *found = NULL;
+    for (int source = 0; found == NULL && source < CONFIG_SOURCE_COUNT; source++) {
+        for (int32_t i = 0; i < config->unknown_count[source]; i++) {
+            if (strcasecmp(config->unknown[source][i], name) == 0) {
+                found = config->unknown_value[source][i];
+            }
+        }
+    }
+    free(name);
+    return found;
+}
+
+static int derive_limits(const struct config *config, struct config_listener *listener, char **ret_message) {
+    for (size_t i = 0; i < ARRAY_SIZE(of_listener); i++) {
+        const struct setting *setting = &config_definition(of_listener[i].key)->setting;
+        const char *text = text_of_listener(config, listener->name, setting->key);
+        int32_t *field = (int32_t *)(void *)((char *)listener + of_listener[i].offset);
+        *field = INT32_MAX;
+        if (text == NULL) {
+            continue;
+        }
+        struct setting_value value;
+        int error = setting_parse(setting, text, &value, ret_message);
+        if (error != 0) {
+            return error;
+        }
+        *field = (int32_t)value.integer;
+        setting_value_deinit(&value);
+    }
+    return 0;
+}
+
 int config_derive_listeners(struct config *config, char **ret_message) {
     int error =
         parse_listeners(config, config->listeners, false, config->listener_list, &config->listener_count, ret_message);
     for (int32_t i = 0; error == 0 && i < config->listener_count; i++) {
         error = check_protocol(config, config->listener_list[i].name, config->listeners, ret_message);
+        if (error == 0) {
+            error = derive_limits(config, &config->listener_list[i], ret_message);
+        }
     }
     if (error == 0 && config->listener_count == 0) {
         error = refuse(ret_message, "requirement failed: listeners names no address to listen on");

@@ -52,11 +52,28 @@ static void on_serving(void *context) {
     notify_ready();
 }
 
+static struct network_limits network_limits(const struct config *config) {
+    return (struct network_limits){
+        .max_connections = config->max_connections,
+        .max_connections_per_ip = config->max_connections_per_ip,
+        .max_connections_per_ip_overrides = config->max_connections_per_ip_overrides,
+        .max_connection_creation_rate = config->max_connection_creation_rate,
+    };
+}
+
+static void set_listener_limits(struct server *server) {
+    const struct config *config = server->config;
+    for (int32_t i = 0; i < config->listener_count; i++) {
+        network_set_listener_limits(server->network, i, config->listener_list[i].max_connections,
+                                    config->listener_list[i].max_connection_creation_rate);
+    }
+}
+
 static void on_settings(void *context) {
     struct server *server = context;
-    const struct config *config = server->config;
-    network_set_limits(server->network, config->max_connections, config->max_connections_per_ip,
-                       config->max_connections_per_ip_overrides);
+    struct network_limits limits = network_limits(server->config);
+    network_set_limits(server->network, &limits);
+    set_listener_limits(server);
 }
 
 static void on_credentials(void *context, int64_t session_id, const uint8_t password[16], int session_timeout_ms) {
@@ -99,9 +116,10 @@ static int open_network(struct server *server) {
         .socket_receive_buffer_bytes = config->socket_receive_buffer_bytes,
         .socket_listen_backlog_size = config->socket_listen_backlog_size,
         .connections_max_idle_ms = config->connections_max_idle_ms,
-        .max_connections = config->max_connections,
-        .max_connections_per_ip = config->max_connections_per_ip,
-        .max_connections_per_ip_overrides = config->max_connections_per_ip_overrides,
+        .frames_max_bytes =
+            config->queued_max_request_bytes > 0 ? config->queued_max_request_bytes : NETWORK_FRAMES_MAX_BYTES,
+        .frame_stall_ms = NETWORK_FRAME_STALL_MS,
+        .limits = network_limits(config),
         .on_frame = on_frame,
         .context = server,
     };
@@ -119,6 +137,7 @@ static int open_network(struct server *server) {
             return error;
         }
     }
+    set_listener_limits(server);
     return 0;
 }
 

@@ -70,12 +70,20 @@ void connection_exchange_release(struct connection_exchange *e) {
     } else {
         free(e);
     }
+    network_on_memory_freed(network);
     connection_unref(connection);
 }
 
-static bool may_read(const struct connection *connection) {
+/* Whether the next frame that is here may be handed out. */
+static bool may_deliver(const struct connection *connection) {
     return !connection->is_ending && !connection->is_closed && connection->in_flight < CONNECTION_IN_FLIGHT_MAX &&
+           connection->in_flight_bytes < CONNECTION_IN_FLIGHT_MAX_BYTES &&
            connection->output_bytes < CONNECTION_OUTPUT_MAX_BYTES;
+}
+
+static bool may_read(const struct connection *connection) {
+    return may_deliver(connection) && (connection->listener->is_privileged ||
+                                       network_has_memory(connection->network, connection->partial != NULL));
 }
 
 /* Takes up what was left over while too much was in flight. A posted task, because the answer that made room may come
@@ -88,14 +96,15 @@ static void resume(void *context) {
         connection->unparsed = NULL;
         take_up(connection, buffer, connection->unparsed_at, connection->unparsed_end);
         frame_buffer_unref(buffer);
+        network_on_memory_freed(connection->network);
     }
     connection_unref(connection);
 }
 
-static void update_reading(struct connection *connection) {
+void connection_update_reading(struct connection *connection) {
     struct ev_loop *ev = loop_ev(connection->network->loop);
     bool is_wanted = may_read(connection);
-    if (is_wanted && connection->unparsed != NULL) {
+    if (connection->unparsed != NULL && may_deliver(connection)) {
         if (!connection->is_resume_posted) {
             connection->is_resume_posted = true;
             connection->references++;
@@ -123,7 +132,7 @@ static void flush(struct connection *connection) {
         connection_close(connection);
         return;
     }
-    update_reading(connection);
+    connection_update_reading(connection);
 }
 
 /* The exchange is over for its server. On a closed connection nothing waits for it in order any more. */
@@ -131,6 +140,7 @@ static bool end_exchange(struct connection_exchange *e, enum exchange_state stat
     CHECK(e->state == EXCHANGE_WAITING);
     struct connection *connection = e->connection;
     connection->in_flight--;
+    connection->in_flight_bytes -= e->frame_bytes;
     if (connection->is_closed) {
         connection_exchange_release(e);
         return false;
@@ -148,6 +158,7 @@ static void exchange_answered(struct exchange *exchange, const struct answer *an
     }
     e->answer = *answer;
     e->buffer = frame_buffer_unref(e->buffer);
+    network_on_memory_freed(connection->network);
     connection->output_bytes += answer_total_bytes(answer);
     flush(connection);
 }
@@ -170,6 +181,8 @@ static void exchange_closing(struct exchange *exchange) {
 static void deliver(struct connection *connection, struct frame_buffer *buffer, const uint8_t *bytes, size_t size) {
     struct connection_exchange *e = exchange_take(connection);
     uint8_t *frame;
+    e->frame_bytes = (int64_t)size;
+    connection->in_flight_bytes += e->frame_bytes;
     if (size <= CONNECTION_SMALL_FRAME_BYTES) {
         memcpy(e->small, bytes, size);
         frame = e->small;
@@ -191,7 +204,7 @@ static void refuse_frame(struct connection *connection, int64_t error) {
 static void take_up(struct connection *connection, struct frame_buffer *buffer, size_t at, size_t end) {
     connection->references++;
     connection->is_in_callback = true;
-    while (at < end && may_read(connection)) {
+    while (at < end && may_deliver(connection)) {
         struct frame_part part;
         int64_t taken = frame_feed(&connection->reader, buffer->data + at, end - at, &part);
         if (taken < 0) {
@@ -205,6 +218,7 @@ static void take_up(struct connection *connection, struct frame_buffer *buffer, 
         }
         if (part.is_first) {
             connection->partial = frame_buffer_take(&connection->network->pool, (size_t)connection->reader.size);
+            connection->partial_since_ms = clock_now_ms(connection->network->clock);
         }
         if (connection->partial == NULL) {
             continue; /* still inside the size */
@@ -213,6 +227,7 @@ static void take_up(struct connection *connection, struct frame_buffer *buffer, 
         if (part.bytes.size > 0 && part.bytes.data != to) {
             memcpy(to, part.bytes.data, (size_t)part.bytes.size);
         }
+        frame_buffer_charge(connection->partial, (size_t)part.offset + (size_t)part.bytes.size);
         if (part.is_last) {
             struct frame_buffer *whole = connection->partial;
             connection->partial = NULL;
@@ -241,6 +256,7 @@ static struct frame_buffer *read_buffer(struct network *network) {
     if (buffer == NULL || buffer->capacity - buffer->filled < CONNECTION_READ_ROOM_MIN) {
         frame_buffer_unref(buffer);
         buffer = frame_buffer_take(&network->pool, CONNECTION_READ_BYTES);
+        frame_buffer_charge(buffer, buffer->capacity);
         network->read_buffer = buffer;
     }
     return buffer;
@@ -290,11 +306,13 @@ static void on_readable(struct ev_loop *ev, ev_io *watcher, int events) {
     (void)events;
     struct connection *connection = CONTAINER_OF(watcher, struct connection, read_watcher);
     connection->references++;
+    connection_update_reading(connection); /* memory may have become short since */
     for (int i = 0; i < CONNECTION_READS_MAX && connection->is_reading && !connection->is_closed; i++) {
         if (!read_once(connection)) {
             break;
         }
     }
+    network_on_memory_freed(connection->network);
     connection_unref(connection);
 }
 
@@ -316,7 +334,7 @@ struct connection *connection_open(struct listener *listener, int descriptor, co
     frame_reader_init(&connection->reader, network->config.socket_request_max_bytes);
     ev_io_init(&connection->read_watcher, on_readable, descriptor, EV_READ);
     ev_io_init(&connection->write_watcher, on_writable, descriptor, EV_WRITE);
-    update_reading(connection);
+    connection_update_reading(connection);
     return connection;
 }
 

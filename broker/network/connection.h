@@ -7,6 +7,7 @@
 #include <ev.h>
 #include <netinet/in.h>
 
+#include "broker/network/admission.h"
 #include "broker/network/frame_pool.h"
 #include "broker/network/listener.h"
 #include "broker/protocol/frame.h"
@@ -14,6 +15,8 @@
 /* Frames of one connection that have no answer on its way yet. Reading stops there: the client feels it through TCP.
  * Far above what clients keep in flight where order matters (5), and enough to hide a replication round trip. */
 #define CONNECTION_IN_FLIGHT_MAX 128
+/* And their bytes: one connection holds at most this plus its largest frame. */
+#define CONNECTION_IN_FLIGHT_MAX_BYTES ((int64_t)32 * 1024 * 1024)
 /* Answers of one connection that its client has not read: reading stops above, so a client that only asks and never
  * listens costs this plus one answer, not the broker. */
 #define CONNECTION_OUTPUT_MAX_BYTES ((int64_t)1024 * 1024)
@@ -39,6 +42,7 @@ struct connection_exchange {
     struct connection *connection;
     struct connection_exchange *next;
     struct frame_buffer *buffer; /* holds the frame unless it is small */
+    int64_t frame_bytes;
     enum exchange_state state;
     struct answer answer;
     size_t bytes_sent;    /* of answer.bytes */
@@ -54,10 +58,8 @@ struct listener {
     int32_t index;
     int32_t port;
     bool is_privileged;
+    struct admission_listener admission;
 };
-
-/* Open connections of one client address; in a hash table of network. */
-struct address_count;
 
 struct network {
     struct loop *loop;
@@ -70,13 +72,16 @@ struct network {
     struct frame_buffer *read_buffer; /* shared; NULL until needed */
     struct connection_exchange *free_exchanges;
     int32_t free_exchange_count;
-    struct address_count *addresses;
-    int32_t connection_count;
+    struct admission admission;
+    bool is_short_of_memory; /* connections that have begun no frame are not read */
+    int64_t short_told_ms;
+    bool is_resume_posted;
     /* Least recently active first. */
     struct connection *first;
     struct connection *last;
     struct timer idle_timer;
-    struct timer accept_timer; /* accepting pauses when descriptors run out */
+    struct timer accept_timer; /* until admission lets a listener go on */
+    struct timer stall_timer;  /* runs while memory is short */
 };
 
 struct connection {
@@ -86,17 +91,19 @@ struct connection {
     ev_io read_watcher;
     ev_io write_watcher;
     struct frame_reader reader;
-    struct frame_buffer *partial;  /* the frame under way when it did not come in one piece */
+    struct frame_buffer *partial; /* the frame under way when it did not come in one piece */
+    int64_t partial_since_ms;
     struct frame_buffer *unparsed; /* read, but not taken up yet because too much was in flight */
     size_t unparsed_at;
     size_t unparsed_end;
     struct connection_exchange *first; /* unanswered or unsent, in order */
     struct connection_exchange *last;
-    int32_t in_flight;    /* WAITING ones in that list */
-    int32_t references;   /* exchanges and posted tasks that point here */
-    int64_t output_bytes; /* answered and not yet sent */
-    bool is_reading;      /* the read watcher runs */
-    bool is_in_callback;  /* frames are being handed out: answers are flushed together afterwards */
+    int32_t in_flight;       /* WAITING ones in that list */
+    int64_t in_flight_bytes; /* of their frames */
+    int32_t references;      /* exchanges and posted tasks that point here */
+    int64_t output_bytes;    /* answered and not yet sent */
+    bool is_reading;         /* the read watcher runs */
+    bool is_in_callback;     /* frames are being handed out: answers are flushed together afterwards */
     bool is_resume_posted;
     bool is_ending; /* no more frames; closes when the answers before are out */
     bool is_closed;
@@ -116,5 +123,12 @@ void connection_close(struct connection *connection);
 void network_on_connection_closed(struct network *network, struct connection *connection);
 /* Moves the connection to the young end of the list. */
 void network_touch(struct network *network, struct connection *connection);
+/* Whether a connection may be read: one that has begun a frame may go on up to twice the bound, so that frames begun at
+ * the same time come to an end. Notes, and tells, when not. */
+bool network_has_memory(struct network *network, bool has_begun);
+/* To be called when frames have been given back: reading goes on where it stopped for want of memory. */
+void network_on_memory_freed(struct network *network);
+/* Starts or stops reading, as what is in flight and memory allow. */
+void connection_update_reading(struct connection *connection);
 
 #endif

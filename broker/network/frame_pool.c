@@ -25,7 +25,15 @@ struct frame_buffer *frame_buffer_take(struct frame_pool *pool, size_t size) {
     buffer->next_free = NULL;
     buffer->references = 1;
     buffer->filled = 0;
+    buffer->charged = 0;
     return buffer;
+}
+
+void frame_buffer_charge(struct frame_buffer *buffer, size_t size) {
+    if (size > buffer->charged) {
+        buffer->pool->charged_bytes += (int64_t)(size - buffer->charged);
+        buffer->charged = size;
+    }
 }
 
 struct frame_buffer *frame_buffer_ref(struct frame_buffer *buffer) {
@@ -38,6 +46,7 @@ struct frame_buffer *frame_buffer_unref(struct frame_buffer *buffer) {
         return NULL;
     }
     struct frame_pool *pool = buffer->pool;
+    pool->charged_bytes -= (int64_t)buffer->charged;
     if (buffer->capacity > FRAME_POOL_KEEP_ONE_MAX_BYTES ||
         pool->kept_bytes + buffer->capacity > FRAME_POOL_KEEP_MAX_BYTES) {
         free(buffer);

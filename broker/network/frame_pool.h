@@ -24,17 +24,22 @@ struct frame_buffer {
     int32_t size_class;
     size_t capacity;
     size_t filled; /* the owner's */
+    size_t charged;
     uint8_t data[];
 };
 
 struct frame_pool {
     struct frame_buffer *free[FRAME_POOL_CLASSES];
     size_t kept_bytes;
+    int64_t charged_bytes; /* of all buffers in use */
 };
 
 /* A buffer of at least `size` bytes with one reference. */
 struct frame_buffer *frame_buffer_take(struct frame_pool *pool, size_t size);
 struct frame_buffer *frame_buffer_ref(struct frame_buffer *buffer);
+/* Counts the first `size` bytes of the buffer as used, until it is given back. A frame is charged as it arrives, not as
+ * it is announced: memory that nobody has written to costs nothing. */
+void frame_buffer_charge(struct frame_buffer *buffer, size_t size);
 /* Returns NULL; NULL is accepted. */
 struct frame_buffer *frame_buffer_unref(struct frame_buffer *buffer);
 /* Every buffer has been given back. */

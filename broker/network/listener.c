@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include <uthash.h>
 
 #include "broker/base/check.h"
 #include "broker/base/errors.h"
@@ -20,78 +19,59 @@
 #define AREA "network"
 /* Accepted in one go before the connections get their turn. */
 #define ACCEPTS_MAX 64
-/* Wait before trying again when descriptors have run out. */
-#define ACCEPT_PAUSE_MS 100
-
-struct address_count {
-    char host[INET6_ADDRSTRLEN];
-    int32_t count;
-    UT_hash_handle hh;
-};
+/* A peer that has vanished without a word is noticed after this silence and so many unanswered probes (4 minutes),
+ * whatever its request waits for. */
+#define KEEPALIVE_IDLE_S 120
+#define KEEPALIVE_INTERVAL_S 15
+#define KEEPALIVE_PROBES 8
+/* How often stalled frames are looked for while memory is short. */
+#define STALL_CHECK_MS 1000
+/* How often, at most, it is said that memory is short. */
+#define SHORT_TOLD_MS 60000
 
 struct network *network_create(struct loop *loop, const struct network_config *config) {
     struct network *network = xcalloc(1, sizeof *network);
     network->loop = loop;
     network->clock = loop_clock(loop);
     network->config = *config;
+    admission_init(&network->admission);
+    const struct network_limits *limits = &config->limits;
+    admission_set_limits(&network->admission, limits->max_connections, limits->max_connections_per_ip,
+                         limits->max_connections_per_ip_overrides, limits->max_connection_creation_rate);
     return network;
 }
 
-/* What an override says of this address, else the general bound. */
-static int32_t connections_max_of(const struct network *network, const char *host) {
-    const char *at = network->config.max_connections_per_ip_overrides;
-    size_t host_size = strlen(host);
-    while (at != NULL && *at != '\0') {
-        at += strspn(at, " ,");
-        size_t size = strcspn(at, ",");
-        /* The last colon parts the count from the address, which may be IPv6. */
-        const char *colon = memrchr(at, ':', size);
-        if (colon != NULL && (size_t)(colon - at) == host_size && memcmp(at, host, host_size) == 0) {
-            return (int32_t)strtol(colon + 1, NULL, 10);
-        }
-        at += size;
-    }
-    return network->config.max_connections_per_ip;
-}
+static void on_accept_timer(struct timer *timer);
 
-static struct address_count *address_ref(struct network *network, const char *host) {
-    struct address_count *address = NULL;
-    HASH_FIND_STR(network->addresses, host, address);
-    if (address == NULL) {
-        address = xcalloc(1, sizeof *address);
-        snprintf(address->host, sizeof address->host, "%s", host);
-        HASH_ADD_STR(network->addresses, host, address);
-    }
-    address->count++;
-    return address;
-}
-
-static void address_unref(struct network *network, struct address_count *address) {
-    if (--address->count == 0) {
-        HASH_DEL(network->addresses, address);
-        free(address);
-    }
-}
-
-/* Listeners of clients stop accepting at max.connections; the inter-broker one goes on, at the cost of others. */
+/* Listeners accept while admission lets them; what is not accepted queues in the kernel. */
 static void update_accepting(struct network *network) {
     struct ev_loop *ev = loop_ev(network->loop);
-    bool is_full = network->connection_count >= network->config.max_connections;
+    int64_t now_ms = clock_now_ms(network->clock);
+    int64_t again_ms = -1;
     for (int32_t i = 0; i < network->listener_count; i++) {
         struct listener *listener = &network->listeners[i];
         if (listener->descriptor < 0) {
             continue;
         }
-        if (network->is_accepting && !timer_is_running(&network->accept_timer) &&
-            (!is_full || listener->is_privileged)) {
+        int64_t wait_ms =
+            network->is_accepting ? admission_wait_ms(&network->admission, &listener->admission, now_ms) : -1;
+        if (wait_ms == 0) {
             ev_io_start(ev, &listener->watcher);
         } else {
             ev_io_stop(ev, &listener->watcher);
         }
+        if (wait_ms > 0 && (again_ms < 0 || wait_ms < again_ms)) {
+            again_ms = wait_ms;
+        }
+    }
+    if (again_ms > 0) {
+        timer_start(network->clock, &network->accept_timer, again_ms, on_accept_timer);
+    } else {
+        timer_stop(network->clock, &network->accept_timer);
     }
 }
 
-static void on_accept_pause_over(struct timer *timer) {
+static void on_accept_timer(struct timer *timer) {
     update_accepting(CONTAINER_OF(timer, struct network, accept_timer));
 }
 
@@ -147,20 +127,89 @@ static void on_idle_timer(struct timer *timer) {
 
 void network_on_connection_closed(struct network *network, struct connection *connection) {
     list_remove(network, connection);
-    address_unref(network, connection->address);
-    network->connection_count--;
+    admission_leave(&network->admission, &connection->listener->admission, connection->address);
     update_accepting(network);
+    network_on_memory_freed(network);
 }
 
-/* Makes room for a broker's connection: the client that has been silent longest goes. */
-static void close_oldest_client(struct network *network) {
+/* While memory is short: closes a connection whose frame has been on its way too long. */
+static bool close_stalled(struct network *network) {
+    int64_t now_ms = clock_now_ms(network->clock);
     for (struct connection *c = network->first; c != NULL; c = c->next) {
-        if (!c->listener->is_privileged) {
-            trace_info(AREA, "Closing connection of %s: max.connections is reached and a broker connects", c->host);
+        if (c->partial != NULL && now_ms - c->partial_since_ms >= network->config.frame_stall_ms) {
+            trace_warn(AREA,
+                       "Closing connection of %s: memory for requests is used up and its request has been on its way "
+                       "for %lld ms",
+                       c->host, (long long)(now_ms - c->partial_since_ms));
             connection_close(c);
-            return;
+            return true;
         }
     }
+    return false;
+}
+
+static void on_stall_timer(struct timer *timer) {
+    struct network *network = CONTAINER_OF(timer, struct network, stall_timer);
+    while (network->is_short_of_memory && close_stalled(network)) {
+    }
+    if (network->is_short_of_memory) {
+        timer_start(network->clock, timer, MIN(STALL_CHECK_MS, network->config.frame_stall_ms), on_stall_timer);
+    }
+}
+
+bool network_has_memory(struct network *network, bool has_begun) {
+    int64_t max_bytes = network->config.frames_max_bytes;
+    if (network->pool.charged_bytes < max_bytes) {
+        return true;
+    }
+    if (!network->is_short_of_memory) {
+        int64_t now_ms = clock_now_ms(network->clock);
+        if (network->short_told_ms == 0 || now_ms - network->short_told_ms >= SHORT_TOLD_MS) {
+            network->short_told_ms = now_ms;
+            trace_warn(AREA, "Requests take %lld bytes, as many as they may (queued.max.request.bytes): clients wait",
+                       (long long)network->pool.charged_bytes);
+        }
+        network->is_short_of_memory = true;
+        timer_start(network->clock, &network->stall_timer, MIN(STALL_CHECK_MS, network->config.frame_stall_ms),
+                    on_stall_timer);
+    }
+    return has_begun && network->pool.charged_bytes / 2 < max_bytes;
+}
+
+/* A posted task: reading may start only outside of whoever gave the memory back. */
+static void resume_all(void *context) {
+    struct network *network = context;
+    network->is_resume_posted = false;
+    for (struct connection *c = network->first; c != NULL; c = c->next) {
+        connection_update_reading(c);
+    }
+}
+
+void network_on_memory_freed(struct network *network) {
+    /* Some room is made before all are woken. */
+    if (!network->is_short_of_memory ||
+        network->pool.charged_bytes > network->config.frames_max_bytes - network->config.frames_max_bytes / 4) {
+        return;
+    }
+    network->is_short_of_memory = false;
+    timer_stop(network->clock, &network->stall_timer);
+    if (!network->is_resume_posted) {
+        network->is_resume_posted = true;
+        clock_post(network->clock, resume_all, network);
+    }
+}
+
+/* There are more than max.connections, because a broker connected or the bound was lowered: the client that has been
+ * silent longest goes. */
+static bool close_oldest_client(struct network *network) {
+    for (struct connection *c = network->first; c != NULL; c = c->next) {
+        if (!c->listener->admission.is_protected) {
+            trace_info(AREA, "Closing connection of %s: max.connections is exceeded", c->host);
+            connection_close(c);
+            return true;
+        }
+    }
+    return false;
 }
 
 /* The address as text; IPv4 in its own form also where the socket is IPv6. */
@@ -188,29 +237,45 @@ static void admit(struct listener *listener, int descriptor, const struct sockad
     struct network *network = listener->network;
     char host[INET6_ADDRSTRLEN];
     address_text(from, host);
-    struct address_count *address = address_ref(network, host);
-    if (address->count > connections_max_of(network, host)) {
+    int32_t max;
+    struct address_count *address = admission_enter(&network->admission, &listener->admission, host, &max);
+    if (address == NULL) {
         trace_info(AREA, "Rejected connection from %s, address already has the configured maximum of %d connections.",
-                   host, connections_max_of(network, host));
-        address_unref(network, address);
+                   host, max);
         close(descriptor);
         return;
     }
-    if (network->connection_count >= network->config.max_connections) {
-        close_oldest_client(network);
-    }
     set_option(descriptor, IPPROTO_TCP, TCP_NODELAY, 1);
     set_option(descriptor, SOL_SOCKET, SO_KEEPALIVE, 1);
+    set_option(descriptor, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S);
+    set_option(descriptor, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S);
+    set_option(descriptor, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
     if (network->config.socket_send_buffer_bytes > 0) {
         set_option(descriptor, SOL_SOCKET, SO_SNDBUF, network->config.socket_send_buffer_bytes);
     }
     struct connection *connection = connection_open(listener, descriptor, host, address);
     connection->last_active_ms = clock_now_ms(network->clock);
     list_append(network, connection);
-    network->connection_count++;
+    if (admission_is_exceeded(&network->admission)) {
+        (void)close_oldest_client(network);
+    }
     if (network->config.connections_max_idle_ms > 0 && !timer_is_running(&network->idle_timer)) {
         timer_start(network->clock, &network->idle_timer, network->config.connections_max_idle_ms, on_idle_timer);
     }
+}
+
+/* The rest of the descriptors is for the log: a broker that cannot open a segment loses its directory, a client that
+ * cannot connect comes again. */
+static void pause_for_descriptors(struct network *network, int descriptor) {
+    int error = errno;
+    if (admission_out_of_descriptors(&network->admission, clock_now_ms(network->clock))) {
+        trace_error(AREA, "Accepting no more connections for now: %s",
+                    descriptor < 0 ? strerror(error) : "the rest of the open files (ulimit -n) is kept for the log");
+    }
+    if (descriptor >= 0) {
+        close(descriptor);
+    }
+    update_accepting(network);
 }
 
 static void on_acceptable(struct ev_loop *ev, ev_io *watcher, int events) {
@@ -222,13 +287,15 @@ static void on_acceptable(struct ev_loop *ev, ev_io *watcher, int events) {
         struct sockaddr_storage from;
         socklen_t size = sizeof from;
         int descriptor = accept4(listener->descriptor, (struct sockaddr *)&from, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (descriptor < 0) {
-            if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
-                trace_error(AREA, "Cannot accept a connection: %s", strerror(errno));
-                timer_start(network->clock, &network->accept_timer, ACCEPT_PAUSE_MS, on_accept_pause_over);
-                update_accepting(network);
-            }
+        if (descriptor < 0 && errno != EMFILE && errno != ENFILE && errno != ENOMEM && errno != ENOBUFS) {
             return;
+        }
+        if (descriptor < 0 || descriptor >= network->admission.descriptor_end) {
+            pause_for_descriptors(network, descriptor);
+            return;
+        }
+        if (admission_descriptors_are_back(&network->admission)) {
+            trace_info(AREA, "Accepting connections again");
         }
         admit(listener, descriptor, &from);
         update_accepting(network);
@@ -301,6 +368,13 @@ int network_listen(struct network *network, int32_t index, bool is_privileged, c
     listener->descriptor = descriptor;
     listener->index = index;
     listener->is_privileged = is_privileged;
+    listener->admission.max_connections = ADMISSION_UNLIMITED;
+    listener->admission.rate.per_second = ADMISSION_UNLIMITED;
+    /* Where brokers and clients share one listener, nothing tells them apart. */
+    for (int32_t i = 0; i < network->listener_count; i++) {
+        network->listeners[i].admission.is_protected =
+            network->listeners[i].is_privileged && network->listener_count > 1;
+    }
     listener->port = ntohs(bound.ss_family == AF_INET ? ((struct sockaddr_in *)&bound)->sin_port
                                                       : ((struct sockaddr_in6 *)&bound)->sin6_port);
     ev_io_init(&listener->watcher, on_acceptable, descriptor, EV_READ);
@@ -336,6 +410,8 @@ void network_stop_accepting(struct network *network) {
 
 void network_close_connections(struct network *network) {
     timer_stop(network->clock, &network->idle_timer);
+    timer_stop(network->clock, &network->stall_timer);
+    network->is_short_of_memory = false;
     while (network->first != NULL) {
         connection_close(network->first);
     }
@@ -345,7 +421,7 @@ void network_destroy(struct network *network) {
     if (network == NULL) {
         return;
     }
-    CHECK(network->connection_count == 0);
+    CHECK(network->admission.count == 0);
     network_stop_accepting(network);
     timer_stop(network->clock, &network->idle_timer);
     while (network->free_exchanges != NULL) {
@@ -355,17 +431,33 @@ void network_destroy(struct network *network) {
     }
     frame_buffer_unref(network->read_buffer);
     frame_pool_deinit(&network->pool);
+    admission_deinit(&network->admission);
     free(network);
 }
 
 int32_t network_connection_count(const struct network *network) {
-    return network->connection_count;
+    return network->admission.count;
 }
 
-void network_set_limits(struct network *network, int32_t max_connections, int32_t max_connections_per_ip,
-                        const char *max_connections_per_ip_overrides) {
-    network->config.max_connections = max_connections;
-    network->config.max_connections_per_ip = max_connections_per_ip;
-    network->config.max_connections_per_ip_overrides = max_connections_per_ip_overrides;
+int64_t network_frame_bytes(const struct network *network) {
+    return network->pool.charged_bytes;
+}
+
+void network_set_limits(struct network *network, const struct network_limits *limits) {
+    admission_set_limits(&network->admission, limits->max_connections, limits->max_connections_per_ip,
+                         limits->max_connections_per_ip_overrides, limits->max_connection_creation_rate);
+    while (admission_is_exceeded(&network->admission) && close_oldest_client(network)) {
+    }
+    update_accepting(network);
+}
+
+void network_set_listener_limits(struct network *network, int32_t index, int32_t max_connections,
+                                 int32_t max_connection_creation_rate) {
+    for (int32_t i = 0; i < network->listener_count; i++) {
+        if (network->listeners[i].index == index) {
+            network->listeners[i].admission.max_connections = max_connections;
+            network->listeners[i].admission.rate.per_second = max_connection_creation_rate;
+        }
+    }
     update_accepting(network);
 }

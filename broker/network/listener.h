@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "broker/network/admission.h"
 #include "broker/network/loop.h"
 #include "broker/protocol/exchange.h"
 
@@ -17,15 +18,31 @@ struct network;
  * belong to the exchange: they stay, and may be written to, until it has been ended. */
 typedef void connection_frame_callback(void *context, struct exchange *exchange, uint8_t *frame, size_t size);
 
+/* Memory of frames that are being received or served, all connections together, where queued.max.request.bytes sets no
+ * bound: ten of the largest, and what a Java broker has in all by default. At the bound, connections in the middle of a
+ * frame go on and the others are not read, save those of brokers. */
+#define NETWORK_FRAMES_MAX_BYTES ((int64_t)1024 * 1024 * 1024)
+/* At that bound a frame has to be complete so long after it began, else its connection is closed: memory cannot be held
+ * by sending slowly. */
+#define NETWORK_FRAME_STALL_MS 30000
+
+/* What may change while the broker runs. ADMISSION_UNLIMITED where there is no bound. */
+struct network_limits {
+    int32_t max_connections;
+    int32_t max_connections_per_ip;
+    const char *max_connections_per_ip_overrides; /* "host:count,..."; NULL or "" for none */
+    int32_t max_connection_creation_rate;         /* per second */
+};
+
 struct network_config {
     int32_t socket_request_max_bytes;
     int32_t socket_send_buffer_bytes;    /* -1: the system's */
     int32_t socket_receive_buffer_bytes; /* -1: the system's */
     int32_t socket_listen_backlog_size;
     int64_t connections_max_idle_ms; /* <= 0: no bound */
-    int32_t max_connections;
-    int32_t max_connections_per_ip;
-    const char *max_connections_per_ip_overrides; /* "host:count,..." with textual addresses; NULL or "" for none */
+    int64_t frames_max_bytes;        /* NETWORK_FRAMES_MAX_BYTES, or what queued.max.request.bytes says */
+    int64_t frame_stall_ms;          /* NETWORK_FRAME_STALL_MS */
+    struct network_limits limits;
     connection_frame_callback *on_frame;
     void *context;
 };
@@ -46,8 +63,13 @@ void network_close_connections(struct network *network);
 /* After network_close_connections(), once every exchange has been ended. */
 void network_destroy(struct network *network);
 int32_t network_connection_count(const struct network *network);
-/* For settings that change while the broker runs. */
-void network_set_limits(struct network *network, int32_t max_connections, int32_t max_connections_per_ip,
-                        const char *max_connections_per_ip_overrides);
+/* For settings that change while the broker runs. Connections beyond max.connections are closed, least recently active
+ * first. */
+void network_set_limits(struct network *network, const struct network_limits *limits);
+/* The bounds of one listener alone. */
+void network_set_listener_limits(struct network *network, int32_t index, int32_t max_connections,
+                                 int32_t max_connection_creation_rate);
+/* Bytes of frames that are being received or served. */
+int64_t network_frame_bytes(const struct network *network);
 
 #endif

@@ -1,0 +1,229 @@
+/* The transport between brokers, and the loop under it. */
+#include "tests/unit/network_fixture.h"
+
+/* Peers. */
+struct outcome {
+    int error;
+    int calls;
+    char body[64];
+    int order;
+};
+static int outcome_order;
+
+static void on_answer(void *context, int error, const uint8_t *body, size_t size) {
+    struct outcome *outcome = context;
+    outcome->error = error;
+    outcome->calls++;
+    outcome->order = outcome_order++;
+    memcpy(outcome->body, body == NULL ? (const uint8_t *)"" : body, MIN(size, sizeof outcome->body - 1));
+}
+
+static bool is_answered(void *context) {
+    return ((struct outcome *)context)->calls > 0;
+}
+
+static void send_to(struct peers *peers, int32_t port, const char *host, const char *body, int64_t timeout_ms,
+                    struct outcome *outcome) {
+    struct transport_request request = {
+        .broker_id = 7,
+        .channel = CHANNEL_CONTROL,
+        .host = host,
+        .port = port,
+        .api_key = 18,
+        .api_version = 0,
+        .client_id = "t",
+        .body = (const uint8_t *)body,
+        .body_size = strlen(body),
+        .timeout_ms = timeout_ms,
+        .on_answer = on_answer,
+        .context = outcome,
+    };
+    transport_send(peers_transport(peers), &request);
+}
+
+/* Answers with the correlation id and what followed the header. */
+static void answer_as_broker(int index) {
+    size_t header_size = 8 + 2 + 1;
+    uint8_t *frame = held[index].frame;
+    size_t size = held[index].size - header_size + 4;
+    memmove(frame, frame + 4, 4);
+    memmove(frame + 4, frame + header_size, size - 4);
+    held[index].size = size;
+    answer_held(index);
+}
+
+static void finish_peers(struct peers *peers) {
+    peers_close(peers);
+    while (!peers_is_idle(peers)) {
+        run_for(1);
+    }
+    peers_destroy(peers);
+    finish();
+}
+
+START_TEST(a_peer_gets_its_answers_in_order) {
+    struct network_config config = test_config();
+    start(&config);
+    struct peers_config peers_config = {.socket_receive_buffer_bytes = -1, .connections_max_idle_ms = 60000};
+    struct peers *peers = peers_create(loop, &peers_config);
+    struct outcome outcomes[3] = {0};
+    send_to(peers, network_port(network, 0), "127.0.0.1", "one", 5000, &outcomes[0]);
+    send_to(peers, network_port(network, 0), "127.0.0.1", "two", 5000, &outcomes[1]);
+    await_held(2);
+    answer_as_broker(1);
+    answer_as_broker(0);
+    run_until(is_answered, &outcomes[1]);
+    ck_assert_int_eq(outcomes[0].calls, 1);
+    ck_assert_int_eq(outcomes[0].error, 0);
+    ck_assert_str_eq(outcomes[0].body, "one");
+    ck_assert_str_eq(outcomes[1].body, "two");
+    ck_assert_int_eq(network_connection_count(network), 1);
+    send_to(peers, network_port(network, 0), "localhost", "by name", 5000, &outcomes[2]);
+    await_held(3);
+    answer_as_broker(2);
+    run_until(is_answered, &outcomes[2]);
+    ck_assert_str_eq(outcomes[2].body, "by name");
+    finish_peers(peers);
+}
+END_TEST
+
+START_TEST(a_late_answer_times_out_and_takes_the_connection_with_it) {
+    struct network_config config = test_config();
+    start(&config);
+    struct peers_config peers_config = {.socket_receive_buffer_bytes = -1};
+    struct peers *peers = peers_create(loop, &peers_config);
+    struct outcome outcomes[2] = {0};
+    send_to(peers, network_port(network, 0), "127.0.0.1", "patient", 5000, &outcomes[0]);
+    send_to(peers, network_port(network, 0), "127.0.0.1", "hasty", 30, &outcomes[1]);
+    run_until(is_answered, &outcomes[1]);
+    ck_assert_int_eq(outcomes[0].error, ERR_DISCONNECTED);
+    ck_assert_int_eq(outcomes[1].error, ERR_TIMED_OUT);
+    ck_assert_int_lt(outcomes[0].order, outcomes[1].order);
+    finish_peers(peers);
+}
+END_TEST
+
+START_TEST(nobody_listening_is_a_disconnection_told_after_the_send) {
+    struct network_config config = test_config();
+    start(&config);
+    struct peers_config peers_config = {.socket_receive_buffer_bytes = -1};
+    struct peers *peers = peers_create(loop, &peers_config);
+    int32_t port = network_port(network, 0);
+    network_stop_accepting(network);
+    struct outcome outcome = {0};
+    send_to(peers, port, "127.0.0.1", "anyone", 5000, &outcome);
+    ck_assert_int_eq(outcome.calls, 0);
+    run_until(is_answered, &outcome);
+    ck_assert_int_eq(outcome.error, ERR_DISCONNECTED);
+    struct outcome unknown = {0};
+    send_to(peers, port, "no-such-host.invalid", "anyone", 5000, &unknown);
+    run_until(is_answered, &unknown);
+    ck_assert_int_lt(unknown.error, 0);
+    finish_peers(peers);
+}
+END_TEST
+
+START_TEST(a_dropped_channel_ends_its_requests_and_the_next_send_connects_anew) {
+    struct network_config config = test_config();
+    start(&config);
+    struct peers_config peers_config = {.socket_receive_buffer_bytes = -1};
+    struct peers *peers = peers_create(loop, &peers_config);
+    struct outcome outcomes[2] = {0};
+    send_to(peers, network_port(network, 0), "127.0.0.1", "lost", 5000, &outcomes[0]);
+    await_held(1);
+    transport_disconnect(peers_transport(peers), 7, CHANNEL_CONTROL);
+    ck_assert_int_eq(outcomes[0].calls, 0);
+    send_to(peers, network_port(network, 0), "127.0.0.1", "again", 5000, &outcomes[1]);
+    await_held(2);
+    answer_as_broker(1);
+    run_until(is_answered, &outcomes[1]);
+    ck_assert_int_eq(outcomes[0].error, ERR_DISCONNECTED);
+    ck_assert_str_eq(outcomes[1].body, "again");
+    peers_close(peers);
+    struct outcome late = {0};
+    send_to(peers, network_port(network, 0), "127.0.0.1", "late", 5000, &late);
+    run_until(is_answered, &late);
+    ck_assert_int_eq(late.error, ERR_CLOSING);
+    finish_peers(peers);
+}
+END_TEST
+
+/* The loop itself. */
+static int ran[8];
+static int ran_count;
+static void note(void *context) {
+    ran[ran_count++] = *(int *)context;
+}
+static bool has_run(void *context) {
+    return ran_count >= *(int *)context;
+}
+static void add_ten(void *context) {
+    *(int *)context += 10;
+}
+
+START_TEST(posted_tasks_run_in_order_and_spawned_work_comes_back) {
+    struct network_config config = test_config();
+    start(&config);
+    int one = 1;
+    int two = 2;
+    int three = 3;
+    ran_count = 0;
+    clock_post(loop_clock(loop), note, &one);
+    clock_post(loop_clock(loop), note, &two);
+    ck_assert_int_eq(ran_count, 0);
+    int want = 2;
+    run_until(has_run, &want);
+    ck_assert_int_eq(ran[0], 1);
+    ck_assert_int_eq(ran[1], 2);
+    clock_spawn(loop_clock(loop), add_ten, note, &three);
+    want = 3;
+    run_until(has_run, &want);
+    ck_assert_int_eq(ran[2], 13);
+    finish();
+}
+END_TEST
+
+static struct timer early;
+static struct timer late;
+static int64_t fired_ms[2];
+static void on_early(struct timer *timer) {
+    (void)timer;
+    fired_ms[0] = clock_now_ms(loop_clock(loop));
+}
+static void on_late(struct timer *timer) {
+    (void)timer;
+    fired_ms[1] = clock_now_ms(loop_clock(loop));
+}
+static bool both_fired(void *context) {
+    (void)context;
+    return fired_ms[0] != 0 && fired_ms[1] != 0;
+}
+
+START_TEST(timers_fire_in_order_and_never_early) {
+    struct network_config config = test_config();
+    start(&config);
+    int64_t begin_ms = clock_now_ms(loop_clock(loop));
+    memset(fired_ms, 0, sizeof fired_ms);
+    timer_start(loop_clock(loop), &late, 30, on_late);
+    timer_start(loop_clock(loop), &early, 1000, on_early);
+    timer_start(loop_clock(loop), &early, 10, on_early);
+    run_until(both_fired, NULL);
+    ck_assert_int_ge(fired_ms[0] - begin_ms, 10);
+    ck_assert_int_ge(fired_ms[1] - begin_ms, 30);
+    ck_assert_int_lt(fired_ms[0], fired_ms[1]);
+    ck_assert(!timer_is_running(&early));
+    finish();
+}
+END_TEST
+
+int main(void) {
+    static const struct test tests[] = {
+        TEST(a_peer_gets_its_answers_in_order),
+        TEST(a_late_answer_times_out_and_takes_the_connection_with_it),
+        TEST(nobody_listening_is_a_disconnection_told_after_the_send),
+        TEST(a_dropped_channel_ends_its_requests_and_the_next_send_connects_anew),
+        TEST(posted_tasks_run_in_order_and_spawned_work_comes_back),
+        TEST(timers_fire_in_order_and_never_early),
+    };
+    return run_tests("network peers", tests, sizeof tests / sizeof tests[0]);
+}
