@@ -50,8 +50,8 @@ void broker_destroy(struct broker *broker);
 
 struct session_guard;
 
-/* Runs a broker with sockets, the disk and ZooKeeper until SIGTERM or SIGINT. The guard, which may be NULL, is told of
- * every session and stays the caller's. Returns the process's exit status. */
-int broker_run(struct config *config, struct session_guard *guard);
+/* Runs a broker with sockets, the disk and ZooKeeper until SIGTERM or SIGINT; SIGHUP calls on_hangup, on the loop. The
+ * guard, which may be NULL, is told of every session and stays the caller's. Returns the process's exit status. */
+int broker_run(struct config *config, struct session_guard *guard, void (*on_hangup)(void));
 
 #endif

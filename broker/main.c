@@ -36,7 +36,7 @@
     "  --version           say which Kafka this broker speaks\n"                                                       \
     "  --help              this text\n"                                                                                \
     "\n"                                                                                                               \
-    "With $LOG_DIR set, log lines also go to $LOG_DIR/server.log.\n"
+    "With $LOG_DIR set, log lines also go to $LOG_DIR/server.log; SIGHUP opens it anew, for who rotates it.\n"
 
 struct flags {
     const char *path;
@@ -47,6 +47,7 @@ struct flags {
 };
 
 static int log_file = -1;
+static char *log_file_directory; /* of server.log; NULL when there is none */
 
 static void write_all(int file, const char *text, size_t size) {
     while (size > 0) {
@@ -215,6 +216,21 @@ static bool become_daemon(const char *directory, char **ret_message) {
     return true;
 }
 
+/* Opens server.log, or opens it anew under the number it has, so that whoever is writing a line goes on. */
+static void open_log_file(void) {
+    int file = log_file_directory == NULL ? -1 : open_in(log_file_directory, "server.log");
+    if (file < 0 && log_file_directory != NULL) {
+        trace_warn(AREA, "cannot write %s/server.log: %s; log lines go %s", log_file_directory, strerror(errno),
+                   log_file < 0 ? "to the standard output only" : "where they went");
+    }
+    if (file < 0 || log_file < 0) {
+        log_file = file < 0 ? log_file : file;
+        return;
+    }
+    dup3(file, log_file, O_CLOEXEC);
+    close(file);
+}
+
 static void say(void *context, const char *line) {
     (void)context;
     write_line(TRACE_INFO, line, (void *)&out_file);
@@ -231,20 +247,19 @@ static int run(struct flags *flags, struct config *config, int argument_count, c
         free(directory);
         return refuse_to_start(message);
     }
-    if (getenv("LOG_DIR") != NULL && directory != NULL) {
-        log_file = open_in(directory, "server.log");
-        if (log_file < 0) {
-            trace_warn(AREA, "cannot write %s/server.log: %s; log lines go to the standard output only", directory,
-                       strerror(errno));
-        }
+    if (getenv("LOG_DIR") != NULL) {
+        log_file_directory = directory;
+        open_log_file();
+    } else {
+        free(directory);
     }
-    free(directory);
     trace_info("kafka.server.KafkaConfig", "KafkaConfig values:");
     config_print(config, say, NULL);
     struct session_guard *guard =
         flags->without_guard ? NULL : session_guard_start(config->zookeeper_connect, argument_count, arguments);
-    int status = broker_run(config, guard);
+    int status = broker_run(config, guard, open_log_file);
     session_guard_end(guard);
+    free(log_file_directory);
     return status;
 }
 

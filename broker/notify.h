@@ -2,6 +2,8 @@
 #ifndef OTTLA_NOTIFY_H
 #define OTTLA_NOTIFY_H
 
+#include <stdint.h>
+
 /* The broker answers requests. */
 void notify_ready(void);
 /* A clean stop has begun. */
@@ -10,5 +12,9 @@ void notify_stopping(void);
 void notify_status(const char *status);
 /* Starting or stopping takes longer than the unit's timeout: asks for this much more. */
 void notify_extend_timeout(long more_seconds);
+
+/* How often the service manager wants to hear that the process lives, in milliseconds; 0 when it does not. */
+int64_t notify_watchdog_ms(void);
+void notify_alive(void);
 
 #endif

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 
 #include "broker/base/check.h"
 #include "broker/base/trace.h"
@@ -23,6 +24,8 @@
 /* How often, and for how long at most, the end of the last requests to peers is waited for. */
 #define IDLE_CHECK_MS 5
 #define IDLE_MS_MAX 2000
+/* Below this a broker with a few hundred partitions is in trouble; three files for each segment. */
+#define DESCRIPTORS_ADVISED 4096
 
 struct server {
     struct config *config;
@@ -36,6 +39,8 @@ struct server {
     bool is_stopping;
     int exit_status;
     struct timer idle_timer; /* while ending: until nothing is under way */
+    struct timer watchdog_timer;
+    void (*on_hangup)(void);
     int64_t idle_deadline_ms;
 };
 
@@ -44,12 +49,23 @@ static void on_frame(void *context, struct exchange *exchange, uint8_t *frame, s
     dispatch_frame(broker_dispatcher(server->broker), exchange, frame, size);
 }
 
+/* Half the interval, as systemd advises. Comes from the loop, so that a loop that hangs is noticed. */
+static void on_watchdog(struct timer *timer) {
+    struct server *server = CONTAINER_OF(timer, struct server, watchdog_timer);
+    int64_t interval_ms = notify_watchdog_ms();
+    if (interval_ms > 0) {
+        notify_alive();
+        timer_start(loop_clock(server->loop), timer, MAX(1, interval_ms / 2), on_watchdog);
+    }
+}
+
 static void on_serving(void *context) {
     struct server *server = context;
     server->is_serving = true;
     network_start_accepting(server->network);
     trace_info(AREA, "[KafkaServer id=%d] started", broker_id(server->broker));
     notify_ready();
+    on_watchdog(&server->watchdog_timer);
 }
 
 static struct network_limits network_limits(const struct config *config) {
@@ -108,6 +124,12 @@ static void on_signal(void *context, int number) {
     broker_stop(server->broker, on_stopped, server);
 }
 
+static void on_sighup(void *context, int number) {
+    (void)number;
+    struct server *server = context;
+    server->on_hangup();
+}
+
 static int open_network(struct server *server) {
     const struct config *config = server->config;
     struct network_config network_config = {
@@ -152,6 +174,7 @@ static int open_all(struct server *server) {
     server->loop = loop_create(MAX(1, MIN(config->background_threads, LOOP_WORKERS_MAX)));
     loop_on_signal(server->loop, SIGTERM, on_signal, server);
     loop_on_signal(server->loop, SIGINT, on_signal, server);
+    loop_on_signal(server->loop, SIGHUP, on_sighup, server);
     int error = open_network(server);
     if (error != 0) {
         return error;
@@ -210,6 +233,7 @@ static void close_all(struct server *server) {
     if (server->coord != NULL) {
         coord_zookeeper_destroy(server->coord);
     }
+    timer_stop(loop_clock(server->loop), &server->watchdog_timer);
     if (server->exit_status == 0) {
         trace_info(AREA, "[KafkaServer id=%d] shut down completed", broker_id(server->broker));
         struct clock *clock = loop_clock(server->loop);
@@ -223,10 +247,24 @@ static void close_all(struct server *server) {
     } /* after a failure the process ends at once and the system takes it all back */
 }
 
-int broker_run(struct config *config, struct session_guard *guard) {
+/* Segments and connections take descriptors by the thousand; the Java broker too takes all it may have. */
+static void raise_descriptor_limit(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return;
+    }
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < DESCRIPTORS_ADVISED) {
+        trace_warn(AREA, "Only %llu files may be open at once (ulimit -n); %d or more are advised for a broker",
+                   (unsigned long long)limit.rlim_cur, DESCRIPTORS_ADVISED);
+    }
+}
+
+int broker_run(struct config *config, struct session_guard *guard, void (*on_hangup)(void)) {
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigaction(SIGPIPE, &ignore, NULL);
-    struct server server = {.config = config, .guard = guard, .exit_status = 1};
+    raise_descriptor_limit();
+    struct server server = {.config = config, .guard = guard, .exit_status = 1, .on_hangup = on_hangup};
     if (open_all(&server) != 0) {
         close_all(&server);
         return 1;
