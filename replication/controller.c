@@ -162,6 +162,7 @@ static struct task *first_task(struct controller *controller, const struct contr
     case CONTROLLER_EVENT_REBALANCE: return rebalance_task(controller);
     case CONTROLLER_EVENT_LEADER_AND_ISR_ANSWERED: return leader_and_isr_answered_task(controller);
     case CONTROLLER_EVENT_STOP_REPLICA_ANSWERED: return stop_replica_answered_task(controller);
+    case CONTROLLER_EVENT_QUEUE_DROPPED: return queue_dropped_task(controller);
     case CONTROLLER_EVENT_UNCLEAN_ENABLED: return unclean_enabled_task(controller);
     case CONTROLLER_EVENT_ALTER_PARTITION: return alter_partition_task(controller);
     case CONTROLLER_EVENT_CONTROLLED_SHUTDOWN: return controlled_shutdown_task(controller);

@@ -31,7 +31,8 @@ struct controller_config {
     int64_t leader_imbalance_check_ms;
     int32_t leader_imbalance_percentage;
     int64_t socket_timeout_ms;
-    uint64_t seed; /* of the ids given to topics without one; 0: the runtime takes the time */
+    size_t queue_bytes_max; /* of requests that wait for a broker; 0: CONTROLLER_CHANNEL_QUEUE_BYTES_MAX */
+    uint64_t seed;          /* of the ids given to topics without one; 0: the runtime takes the time */
 };
 
 /* Requests from brokers and clients that may wait for the controller. Watches are not counted: equal ones collapse. */
@@ -88,6 +89,7 @@ enum controller_event_type {
     CONTROLLER_EVENT_REBALANCE, /* the timer of CONTROLLER_SET_TIMER */
     CONTROLLER_EVENT_LEADER_AND_ISR_ANSWERED,
     CONTROLLER_EVENT_STOP_REPLICA_ANSWERED,
+    CONTROLLER_EVENT_QUEUE_DROPPED,   /* a broker did not answer: what waited for it is gone */
     CONTROLLER_EVENT_UNCLEAN_ENABLED, /* unclean election was switched on: for a topic, or by default */
     CONTROLLER_EVENT_ALTER_PARTITION,
     CONTROLLER_EVENT_CONTROLLED_SHUTDOWN,
@@ -118,8 +120,8 @@ struct controller_event {
     struct controller_reply *replies; /* REPLIES */
     int32_t reply_count;
     struct str path;          /* WATCH; UNCLEAN_ENABLED: the topic, or null */
-    int32_t broker_id;        /* *_ANSWERED, CONTROLLED_SHUTDOWN, ALLOCATE_PRODUCER_IDS */
-    int64_t broker_epoch;     /* *_ANSWERED: of the incarnation that answered; calls: of the caller */
+    int32_t broker_id;        /* *_ANSWERED, QUEUE_DROPPED, CONTROLLED_SHUTDOWN, ALLOCATE_PRODUCER_IDS */
+    int64_t broker_epoch;     /* *_ANSWERED, QUEUE_DROPPED: of that incarnation; calls: of the caller */
     int32_t controller_epoch; /* *_ANSWERED: of the request */
     int16_t error_code;       /* *_ANSWERED: the top-level one */
     struct controller_partition_result *results; /* *_ANSWERED; STOP_REPLICA: only partitions that were to be deleted */
@@ -145,6 +147,7 @@ enum controller_action_type {
     CONTROLLER_ADD_BROKER,  /* a sender for it, with an empty queue */
     CONTROLLER_REMOVE_BROKER,
     CONTROLLER_SEND,
+    CONTROLLER_TOLD, /* the broker was told everything anew after QUEUE_DROPPED */
     CONTROLLER_ANSWER,
     CONTROLLER_SET_TIMER, /* one-shot, replaces the one set before; negative stops it */
     CONTROLLER_STOPPED,
@@ -155,13 +158,14 @@ struct controller_action {
     uint32_t serial; /* ASK */
     struct controller_ask *asks;
     int32_t ask_count;
-    int32_t broker_id;    /* ADD_BROKER, REMOVE_BROKER, SEND */
+    int32_t broker_id;    /* ADD_BROKER, REMOVE_BROKER, SEND, TOLD */
     int64_t broker_epoch; /* ADD_BROKER, SEND */
     const char *host;     /* ADD_BROKER */
     int32_t port;
     int16_t api_key;     /* SEND */
     int16_t api_version; /* SEND: by inter-broker protocol version, never by ApiVersions (rule 25) */
     const void *message; /* SEND: the generated request struct */
+    bool is_kept;        /* SEND: stays when the queue is dropped: it tells of topics that are gone */
     void *call;          /* ANSWER */
     int16_t error_code;
     int64_t after_ms; /* SET_TIMER */

@@ -67,6 +67,15 @@ void batch_leader_and_isr(struct controller *controller, int32_t broker_id, stru
     batch_metadata_all(controller, partition);
 }
 
+void batch_repeat_leader_and_isr(struct controller *controller, int32_t broker_id,
+                                 struct controller_partition *partition) {
+    CHECK(controller->is_batch_open && partition->has_state);
+    struct controller_broker *broker = broker_find(controller, broker_id);
+    if (broker != NULL) {
+        add_entry(controller, &broker->leader_and_isr, partition, false);
+    }
+}
+
 void batch_stop_replica(struct controller *controller, int32_t broker_id, struct controller_partition *partition,
                         bool is_delete) {
     CHECK(controller->is_batch_open);
@@ -286,6 +295,15 @@ static void fill_topics(struct controller *controller, struct arena *arena, stru
     }
 }
 
+static bool tells_of_deletion(const struct partition_set *set) {
+    for (int32_t i = 0; i < set->count; i++) {
+        if (set->items[i]->topic->is_queued_for_deletion) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The same for everybody but the broker epoch. */
 static void send_metadata(struct controller *controller) {
     struct arena *arena = &controller->actions->arena;
@@ -293,6 +311,7 @@ static void send_metadata(struct controller *controller) {
     update_metadata_request_init(&shared);
     shared.controller_id = controller->config.broker_id;
     shared.controller_epoch = controller->epoch;
+    bool is_kept = tells_of_deletion(&controller->batch_partitions);
     fill_topics(controller, arena, &shared);
     fill_live_brokers(controller, arena, &shared);
     for (int32_t i = 0; i < controller->broker_count; i++) {
@@ -302,7 +321,7 @@ static void send_metadata(struct controller *controller) {
             struct update_metadata_request *request = ARENA_NEW(arena, struct update_metadata_request);
             *request = shared;
             request->broker_epoch = broker->epoch;
-            emit_send(controller, broker, API_UPDATE_METADATA, UPDATE_METADATA_VERSION, request);
+            emit_send(controller, broker, API_UPDATE_METADATA, UPDATE_METADATA_VERSION, request)->is_kept = is_kept;
         }
     }
 }

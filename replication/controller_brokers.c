@@ -352,6 +352,59 @@ struct task *stop_replica_answered_task(struct controller *controller) {
     return &TASK_NEW(controller, struct stop_answered, stop_replica_answered_run)->task;
 }
 
+/* ---- a broker that did not answer until its queue was full ---- */
+
+/* What it must know of its replica, as it is now. */
+static void repeat_command(struct controller *controller, int32_t broker_id, struct controller_partition *partition) {
+    const struct controller_replica *replica = replica_find(partition, broker_id);
+    switch (replica->status) {
+    case REPLICA_NEW:
+    case REPLICA_ONLINE:
+        if (partition->has_state) {
+            batch_repeat_leader_and_isr(controller, broker_id, partition);
+        }
+        break;
+    case REPLICA_OFFLINE: batch_stop_replica(controller, broker_id, partition, false); break;
+    case REPLICA_DELETION_STARTED: batch_stop_replica(controller, broker_id, partition, true); break;
+    case REPLICA_NONE:
+    case REPLICA_DELETION_SUCCESSFUL:
+    case REPLICA_DELETION_INELIGIBLE: break;
+    }
+}
+
+/* As a new controller would: the cluster first, then its replicas. What tells of topics on their way out was kept. */
+static enum task_verdict queue_dropped_run(struct controller *controller, struct task *task) {
+    const struct controller_event *event = &controller->current->event;
+    const struct controller_broker *broker = broker_find(controller, event->broker_id);
+    struct partition_set all = {0};
+    (void)task;
+    if (!controller->is_active || broker == NULL || broker->epoch != event->broker_epoch) {
+        return TASK_DONE; /* its line is closed */
+    }
+    all_partitions(controller, &all);
+    batch_open(controller);
+    batch_metadata_to(controller, event->broker_id);
+    for (int32_t i = 0; i < all.count; i++) {
+        if (!all.items[i]->topic->is_queued_for_deletion) {
+            batch_metadata_of(controller, all.items[i]);
+        }
+    }
+    batch_send(controller);
+    batch_open(controller);
+    for (int32_t i = 0; i < all.count; i++) {
+        if (replica_find(all.items[i], event->broker_id) != NULL) {
+            repeat_command(controller, event->broker_id, all.items[i]);
+        }
+    }
+    batch_send(controller);
+    emit(controller, CONTROLLER_TOLD)->broker_id = event->broker_id;
+    return TASK_DONE;
+}
+
+struct task *queue_dropped_task(struct controller *controller) {
+    return task_init(ARENA_NEW(&controller->arena, struct task), queue_dropped_run);
+}
+
 /* ---- controlled shutdown ---- */
 
 struct shutdown_task {

@@ -22,11 +22,13 @@ struct controller_channel {
     struct queued_request *first; /* in flight, or waiting for its next try */
     struct queued_request **end;
     size_t queued_bytes;
-    size_t warned_bytes;
+    size_t limit_bytes; /* of queued_bytes */
     struct timer retry;
+    struct timer overflow;
     bool is_in_flight;
     bool is_closed;
-    bool is_failing; /* said once per outage */
+    bool is_failing;    /* said once per outage */
+    bool is_overflowed; /* until everything was told anew */
 };
 
 static void send_first(struct controller_channel *channel);
@@ -38,6 +40,9 @@ static void drop_first(struct controller_channel *channel) {
         channel->end = &channel->first;
     }
     channel->queued_bytes -= first->request.body_size;
+    if (channel->first == NULL) {
+        channel->limit_bytes = channel->config.queue_bytes_max;
+    }
     free(first->request.body);
     free(first);
 }
@@ -117,18 +122,44 @@ struct controller_channel *controller_channel_open(const struct controller_chann
     channel->clock = clock;
     channel->transport = transport;
     channel->end = &channel->first;
-    channel->warned_bytes = CONTROLLER_CHANNEL_QUIET_BYTES;
+    if (channel->config.queue_bytes_max == 0) {
+        channel->config.queue_bytes_max = CONTROLLER_CHANNEL_QUEUE_BYTES_MAX;
+    }
+    channel->limit_bytes = channel->config.queue_bytes_max;
     snprintf(channel->client_id, sizeof channel->client_id, "%d", config->controller_id);
     return channel;
 }
 
 void controller_channel_close(struct controller_channel *channel) {
     timer_stop(channel->clock, &channel->retry);
+    timer_stop(channel->clock, &channel->overflow);
     channel->is_closed = true;
     transport_disconnect(channel->transport, channel->config.broker_id, CHANNEL_CONTROL);
     if (!channel->is_in_flight) {
         channel_free(channel);
     }
+}
+
+static void on_overflow(struct timer *timer) {
+    struct controller_channel *channel = CONTAINER_OF(timer, struct controller_channel, overflow);
+    channel->config.on_overflow(channel->config.context, channel);
+}
+
+/* The first stays: it may have arrived, and its answer must find it. */
+static void drop_waiting(struct controller_channel *channel) {
+    struct queued_request **link = &channel->first->next;
+    while (*link != NULL) {
+        struct queued_request *at = *link;
+        if (at->request.is_kept) {
+            link = &at->next;
+            continue;
+        }
+        *link = at->next;
+        channel->queued_bytes -= at->request.body_size;
+        free(at->request.body);
+        free(at);
+    }
+    channel->end = link;
 }
 
 void controller_channel_send(struct controller_channel *channel, const struct controller_channel_request *request) {
@@ -137,12 +168,21 @@ void controller_channel_send(struct controller_channel *channel, const struct co
     *channel->end = queued;
     channel->end = &queued->next;
     channel->queued_bytes += request->body_size;
-    if (channel->queued_bytes > channel->warned_bytes) {
-        channel->warned_bytes = channel->queued_bytes * 2;
-        trace_warn("controller", "[Controller id=%d] %zu bytes of requests wait for broker %d, which does not answer",
-                   channel->config.controller_id, channel->queued_bytes, channel->config.broker_id);
+    if (channel->queued_bytes > channel->limit_bytes && !channel->is_overflowed) {
+        trace_warn("controller",
+                   "[Controller id=%d] Broker %d does not answer and %zu bytes of requests wait for it -> dropped, and "
+                   "everything told anew",
+                   channel->config.controller_id, channel->config.broker_id, channel->queued_bytes);
+        channel->is_overflowed = true;
+        drop_waiting(channel);
+        timer_start(channel->clock, &channel->overflow, 0, on_overflow);
     }
     send_first(channel);
+}
+
+void controller_channel_told(struct controller_channel *channel) {
+    channel->is_overflowed = false;
+    channel->limit_bytes = channel->queued_bytes + channel->config.queue_bytes_max;
 }
 
 int32_t controller_channel_broker_id(const struct controller_channel *channel) {

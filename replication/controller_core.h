@@ -252,6 +252,9 @@ void batch_open(struct controller *controller);
 /* LeaderAndIsr of the partition to the broker, and its metadata to all. */
 void batch_leader_and_isr(struct controller *controller, int32_t broker_id, struct controller_partition *partition,
                           bool is_new);
+/* The same to that broker alone, who has heard all of it before or has missed it. */
+void batch_repeat_leader_and_isr(struct controller *controller, int32_t broker_id,
+                                 struct controller_partition *partition);
 void batch_stop_replica(struct controller *controller, int32_t broker_id, struct controller_partition *partition,
                         bool is_delete);
 void batch_metadata_all(struct controller *controller, struct controller_partition *partition);
@@ -337,6 +340,7 @@ struct task *preferred_node_task(struct controller *controller);
 struct task *rebalance_task(struct controller *controller);
 struct task *leader_and_isr_answered_task(struct controller *controller);
 struct task *stop_replica_answered_task(struct controller *controller);
+struct task *queue_dropped_task(struct controller *controller);
 struct task *unclean_enabled_task(struct controller *controller);
 struct task *alter_partition_task(struct controller *controller);
 struct task *controlled_shutdown_task(struct controller *controller);

@@ -191,6 +191,7 @@ static void send(struct controller_runtime *runtime, const struct controller_act
         .api_key = action->api_key,
         .api_version = action->api_version,
         .controller_epoch = controller_epoch(runtime->core),
+        .is_kept = action->is_kept,
         .body_size = encode(action, &counting),
     };
     request.body = xmalloc(request.body_size + 1);
@@ -198,6 +199,16 @@ static void send(struct controller_runtime *runtime, const struct controller_act
     encode(action, &e);
     CHECK(!e.w.failed);
     controller_channel_send(runtime->channels[at], &request);
+}
+
+static void on_channel_overflow(void *context, const struct controller_channel *channel) {
+    struct controller_event event = {
+        .type = CONTROLLER_EVENT_QUEUE_DROPPED,
+        .path = STR_NULL,
+        .broker_id = controller_channel_broker_id(channel),
+        .broker_epoch = controller_channel_broker_epoch(channel),
+    };
+    step(context, &event);
 }
 
 static void open_channel(struct controller_runtime *runtime, const struct controller_action *action) {
@@ -208,7 +219,9 @@ static void open_channel(struct controller_runtime *runtime, const struct contro
         .host = action->host,
         .port = action->port,
         .timeout_ms = runtime->config.socket_timeout_ms,
+        .queue_bytes_max = runtime->config.queue_bytes_max,
         .on_answer = on_channel_answer,
+        .on_overflow = on_channel_overflow,
         .context = runtime,
     };
     close_channel(runtime, action->broker_id);
@@ -268,6 +281,13 @@ static void perform(struct controller_runtime *runtime, const struct controller_
     case CONTROLLER_ADD_BROKER: open_channel(runtime, action); break;
     case CONTROLLER_REMOVE_BROKER: close_channel(runtime, action->broker_id); break;
     case CONTROLLER_SEND: send(runtime, action); break;
+    case CONTROLLER_TOLD: {
+        int32_t at = find_channel(runtime, action->broker_id);
+        if (at >= 0) {
+            controller_channel_told(runtime->channels[at]);
+        }
+        break;
+    }
     case CONTROLLER_ANSWER: {
         struct call *call = action->call;
         call->error_code = action->error_code;

@@ -128,6 +128,16 @@ static void apply_op(struct world *world, const struct controller_op *op, int32_
     }
 }
 
+static void log_op(struct world *world, const struct controller_op *op, bool is_fenced) {
+    static const char *const names[] = {NULL, "create", "set", "delete"};
+    if (op->type != CONTROLLER_OP_CHECK) {
+        int size = snprintf(world->log + world->log_size, WORLD_TRACE_SIZE - world->log_size, "%s%s %s\n",
+                            is_fenced ? "fenced " : "", names[op->type], op->path);
+        world->log_size += (size_t)size;
+        CHECK(world->log_size < WORLD_TRACE_SIZE);
+    }
+}
+
 static void multi(struct world *world, const struct controller_ask *ask, struct arena *arena,
                   struct controller_reply *reply) {
     int *errors = ARENA_ARRAY(arena, int, ask->op_count);
@@ -143,6 +153,7 @@ static void multi(struct world *world, const struct controller_ask *ask, struct 
     }
     for (int32_t i = 0; i < ask->op_count && reply->error == 0; i++) {
         apply_op(world, &ask->ops[i], &versions[i]);
+        log_op(world, &ask->ops[i], ask->is_fenced);
     }
 }
 
@@ -189,8 +200,8 @@ static void trace_ids(struct world *world, const int32_t *ids, int32_t count) {
 }
 
 void world_clear_trace(struct world *world) {
-    world->trace_size = 0;
-    world->trace[0] = '\0';
+    world->trace_size = world->log_size = 0;
+    world->trace[0] = world->log[0] = '\0';
 }
 
 /* ---- brokers ---- */
@@ -278,6 +289,7 @@ static void take_stop_replica(struct world *world, int32_t id, const struct cont
 
 static void on_send(struct world *world, int32_t id, const struct controller_action *action) {
     int32_t epoch = controller_epoch(world->controllers[id]);
+    world->versions[action->api_key] = action->api_version;
     if (action->api_key == API_LEADER_AND_ISR) {
         take_leader_and_isr(world, id, action,
                             answer_create(world, id, action, CONTROLLER_EVENT_LEADER_AND_ISR_ANSWERED, epoch));
@@ -307,9 +319,9 @@ static bool reply_all(struct world *world, const struct controller_action *actio
             if (world->writes == world->stolen_write && find(world, ask->ops[ask->op_count - 1].path) != NULL) {
                 find(world, ask->ops[ask->op_count - 1].path)->version++;
             }
-            world->writes++;
             multi(world, ask, arena, &replies[i]);
-            if (world->loses_replies) {
+            world->writes++;
+            if (world->loses_replies || world->writes - 1 == world->lost_write) {
                 replies[i] = (struct controller_reply){.data = SLICE_NULL};
                 multi(world, ask, arena, &replies[i]);
             }
@@ -340,6 +352,10 @@ void world_step(struct world *world, int32_t id, struct controller_event *event)
             world->calls_answered++;
         } else if (action.type == CONTROLLER_STOPPED) {
             world->is_stopped = true;
+        } else if (action.type == CONTROLLER_ADD_BROKER) {
+            trace(world, "%d opens a line to %d\n", id, action.broker_id);
+        } else if (action.type == CONTROLLER_REMOVE_BROKER) {
+            trace(world, "%d closes its line to %d\n", id, action.broker_id);
         } else if (action.type == CONTROLLER_ASK) {
             struct controller_reply *replies = ARENA_ARRAY(&arena, struct controller_reply, action.ask_count);
             if (!reply_all(world, &action, &arena, replies)) {
@@ -421,7 +437,7 @@ void world_settle(struct world *world) {
 void world_init(struct world *world) {
     static const char *const paths[] = {"/admin", "/brokers", "/config", "/config/topics"};
     memset(world, 0, sizeof *world);
-    world->writes_max = world->stolen_write = -1;
+    world->writes_max = world->lost_write = world->stolen_write = -1;
     for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
         world_put(world, paths[i], NULL);
     }

@@ -28,6 +28,7 @@ struct world {
     int32_t writes;                                    /* multis applied so far */
     int32_t writes_max;                                /* the controller dies before the next one; -1: never */
     bool loses_replies;     /* every write is applied, and then asked again, as after a lost connection */
+    int32_t lost_write;     /* likewise this write only; -1: none */
     int32_t stolen_write;   /* before this write somebody else changes the node it sets; -1: never */
     int16_t storage_error;  /* partition index + 1 whose LeaderAndIsr fails at ... */
     int32_t storage_broker; /* ... this broker */
@@ -37,6 +38,9 @@ struct world {
     struct world_answer *answers; /* of brokers, not yet delivered */
     char trace[WORLD_TRACE_SIZE]; /* what was sent, one request and partition a line */
     size_t trace_size;
+    char log[WORLD_TRACE_SIZE]; /* what was written, one op a line: "fenced set /path" */
+    size_t log_size;
+    int16_t versions[8]; /* of requests sent, by API key */
 };
 
 void world_init(struct world *world);
@@ -52,6 +56,6 @@ void world_start(struct world *world, int32_t broker_id, const struct controller
 void world_step(struct world *world, int32_t broker_id, struct controller_event *event);
 /* Fires every watch there is at every controller, and delivers the brokers' answers, until nothing changes. */
 void world_settle(struct world *world);
-void world_clear_trace(struct world *world);
+void world_clear_trace(struct world *world); /* and the log */
 
 #endif

@@ -1,5 +1,5 @@
-/* The controller's flows on a tree in memory: what is written, what is sent in which order, and what remains when the
- * controller dies before any of its writes. Trees are those Apache Kafka leaves (recordings/znodes). */
+/* The controller's flows on a tree in memory: what is written and what is sent, in which order. Trees are those Apache
+ * Kafka leaves (recordings/znodes). */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 #include "broker/protocol/errors.h"
 #include "coordinator-client/znode_codec.h"
 #include "coordinator-client/znode_path.h"
-#include "generated/protocol/alter_partition.h"
+#include "tests/lib/controller_calls.h"
 #include "tests/lib/controller_world.h"
 #include "tests/lib/runner.h"
 
@@ -263,94 +263,13 @@ END_TEST
 START_TEST(a_controlled_shutdown_moves_every_leader_and_answers_what_is_left) {
     world_start(world, 1, &config);
     create_topic();
-    struct arena arena;
-    struct controlled_shutdown_partition *list = NULL;
-    int32_t count = -1, call = 0;
-    arena_init(&arena, SIZE_MAX);
-    struct controller_event event = {.type = CONTROLLER_EVENT_CONTROLLED_SHUTDOWN,
-                                     .path = STR_NULL,
-                                     .call = &call,
-                                     .arena = &arena,
-                                     .broker_id = 3,
-                                     .broker_epoch = -1,
-                                     .ret_list = &list,
-                                     .ret_count = &count};
-    world_step(world, 1, &event);
-    ck_assert_int_eq(world->calls_answered, 1);
-    ck_assert_int_eq(world->call_error, KAFKA_NONE);
-    ck_assert_int_eq(count, 0);
+    ck_assert_int_eq(controller_call_shutdown(world, 1, 3, -1), 0);
     assert_text(STATE(2), "{\"controller_epoch\":1,\"leader\":1,\"version\":1,\"leader_epoch\":1,\"isr\":[1,2]}");
     assert_text(STATE(0), "{\"controller_epoch\":1,\"leader\":1,\"version\":1,\"leader_epoch\":1,\"isr\":[1,2]}");
-    arena_deinit(&arena);
 }
 END_TEST
 
-/* ---- AlterPartition ---- */
-
-static struct alter_partition_response_partition_data alter(int32_t leader_epoch, int32_t partition_epoch, int32_t *isr,
-                                                            int32_t isr_count, int16_t *ret_error) {
-    static struct arena arena;
-    static int32_t call;
-    struct alter_partition_request request;
-    struct alter_partition_response response;
-    struct alter_partition_request_topic_data topic;
-    struct alter_partition_request_partition_data partition;
-    arena_deinit(&arena);
-    arena_init(&arena, SIZE_MAX);
-    alter_partition_request_init(&request);
-    alter_partition_request_topic_data_init(&topic);
-    alter_partition_request_partition_data_init(&partition);
-    partition.leader_epoch = leader_epoch;
-    partition.partition_epoch = partition_epoch;
-    partition.new_isr = isr;
-    partition.new_isr_count = isr_count;
-    uuid_parse(STR_LITERAL("Qs-O1kFsRRm0ud19RMuSyQ"), &topic.topic_id);
-    topic.partitions = &partition;
-    topic.partitions_count = 1;
-    request.broker_id = 1;
-    request.broker_epoch = world_find(world, "/brokers/ids/1")->czxid;
-    request.topics = &topic;
-    request.topics_count = 1;
-    struct controller_event event = {.type = CONTROLLER_EVENT_ALTER_PARTITION,
-                                     .path = STR_NULL,
-                                     .call = &call,
-                                     .arena = &arena,
-                                     .version = 2,
-                                     .alter_partition = &request,
-                                     .ret_alter_partition = &response};
-    world_step(world, 1, &event);
-    *ret_error = world->call_error;
-    return response.topics[0].partitions[0];
-}
-
-START_TEST(alter_partition_checks_in_kafkas_order_and_refuses_an_empty_set) {
-    int16_t error;
-    int32_t two[] = {1, 2}, stranger[] = {1, 9}, headless[] = {2, 3}, twice[] = {1, 1};
-    world_start(world, 1, &config);
-    create_topic();
-    ck_assert_int_eq(alter(1, 0, two, 2, &error).error_code, KAFKA_NOT_CONTROLLER);
-    ck_assert_int_eq(alter(0, 1, two, 2, &error).error_code, KAFKA_NOT_CONTROLLER);
-    ck_assert_int_eq(alter(-1, 0, two, 2, &error).error_code, KAFKA_FENCED_LEADER_EPOCH);
-    ck_assert_int_eq(alter(0, 0, two, 0, &error).error_code, KAFKA_INVALID_REQUEST);
-    ck_assert_int_eq(alter(0, 0, headless, 2, &error).error_code, KAFKA_INVALID_REQUEST);
-    ck_assert_int_eq(alter(0, 0, twice, 2, &error).error_code, KAFKA_INVALID_REQUEST);
-    ck_assert_int_eq(alter(0, 0, stranger, 2, &error).error_code, KAFKA_INELIGIBLE_REPLICA);
-    ck_assert_int_eq(world_find(world, STATE(0))->version, 0);
-
-    world_clear_trace(world);
-    struct alter_partition_response_partition_data done = alter(0, 0, two, 2, &error);
-    ck_assert_int_eq(done.error_code, KAFKA_NONE);
-    ck_assert_int_eq(done.partition_epoch, 1);
-    ck_assert_int_eq(done.isr_count, 2);
-    assert_text(STATE(0), "{\"controller_epoch\":1,\"leader\":1,\"version\":1,\"leader_epoch\":0,\"isr\":[1,2]}");
-    ck_assert_ptr_null(strstr(world->trace, "LISR")); /* metadata only, no epoch bump */
-    ck_assert_ptr_nonnull(strstr(world->trace, "1>3 UMR brokers=1,2,3 t-0:1\n"));
-
-    ck_assert_int_eq(alter(0, 0, two, 2, &error).error_code, KAFKA_NONE); /* a retry of the same */
-    ck_assert_int_eq(world_find(world, STATE(0))->version, 1);
-    ck_assert_int_eq(alter(0, 0, two, 1, &error).error_code, KAFKA_INVALID_UPDATE_VERSION);
-}
-END_TEST
+/* ---- producer ids ---- */
 
 START_TEST(producer_ids_never_repeat_even_when_answers_get_lost) {
     int64_t first = -1, last = -1;
@@ -378,123 +297,6 @@ START_TEST(producer_ids_never_repeat_even_when_answers_get_lost) {
 }
 END_TEST
 
-/* ---- dying before any write ---- */
-
-static void flow_create(void) {
-    create_topic();
-}
-static void flow_delete(void) {
-    world_put(world, "/admin/delete_topics/t", NULL);
-    world_settle(world);
-}
-static void flow_broker_dies(void) {
-    remove_broker(3);
-    world_settle(world);
-}
-static void flow_broker_returns(void) {
-    world_register(world, 3);
-    world_settle(world);
-}
-
-/* Paths, and of partition states leader and in-sync set: what must not depend on who was controller when. */
-static void summarize(char *text, size_t size) {
-    char lines[WORLD_NODES_MAX][256];
-    size_t used = 0;
-    for (int32_t i = 0; i < world->node_count; i++) {
-        const struct world_node *node = &world->nodes[i];
-        struct znode_partition_state state;
-        struct arena arena;
-        arena_init(&arena, SIZE_MAX);
-        int at = snprintf(lines[i], sizeof lines[i], "%s", node->path);
-        if (strstr(node->path, "/state") != NULL) {
-            ck_assert_int_eq(znode_decode_partition_state(&arena, (struct slice){node->data, node->size}, &state), 0);
-            at += snprintf(lines[i] + at, sizeof lines[i] - (size_t)at, " leader=%d isr=", state.leader);
-            for (int32_t j = 0; j < state.isr_count; j++) {
-                at += snprintf(lines[i] + at, sizeof lines[i] - (size_t)at, "%d,", state.isr[j]);
-            }
-        }
-        arena_deinit(&arena);
-    }
-    qsort(lines, (size_t)world->node_count, sizeof lines[0], (int (*)(const void *, const void *))strcmp);
-    for (int32_t i = 0; i < world->node_count; i++) {
-        used += (size_t)snprintf(text + used, size - used, "%s\n", lines[i]);
-    }
-}
-
-static void sweep(void (*before[])(void), int32_t before_count, void (*flow)(void)) {
-    static char expected[32768], found[32768];
-    int32_t crash = -1, crashes = 0;
-    for (;;) {
-        tear_down();
-        set_up();
-        world_start(world, 1, &config);
-        for (int32_t i = 0; i < before_count; i++) {
-            before[i]();
-        }
-        world->writes_max = crash < 0 ? -1 : world->writes + crash;
-        flow();
-        if (crash < 0) {
-            summarize(expected, sizeof expected);
-            crash = 0;
-            continue;
-        }
-        if (world->controllers[1] != NULL) {
-            break; /* fewer writes than that */
-        }
-        crashes++;
-        world->writes_max = -1;
-        world_remove(world, "/controller");
-        world_start(world, 2, &config);
-        world_settle(world);
-        summarize(found, sizeof found);
-        ck_assert_msg(strcmp(found, expected) == 0, "died before write %d:\n%s\ninstead of\n%s", crash, found,
-                      expected);
-        crash++;
-    }
-    ck_assert_int_gt(crashes, 2);
-}
-
-START_TEST(a_crash_before_any_write_of_a_creation_is_repaired_by_the_next_controller) {
-    sweep(NULL, 0, flow_create);
-}
-END_TEST
-
-START_TEST(a_crash_before_any_write_of_a_deletion_is_repaired_by_the_next_controller) {
-    void (*before[])(void) = {flow_create};
-    sweep(before, 1, flow_delete);
-}
-END_TEST
-
-START_TEST(a_crash_before_any_write_of_a_broker_failure_is_repaired_by_the_next_controller) {
-    void (*before[])(void) = {flow_create};
-    sweep(before, 1, flow_broker_dies);
-}
-END_TEST
-
-START_TEST(a_crash_while_a_deletion_ends_with_a_returning_broker_is_repaired_by_the_next_controller) {
-    void (*before[])(void) = {flow_create, flow_broker_dies, flow_delete};
-    sweep(before, 3, flow_broker_returns);
-}
-END_TEST
-
-START_TEST(every_reply_may_get_lost_and_the_tree_is_the_same) {
-    static char expected[32768], found[32768];
-    world_start(world, 1, &config);
-    flow_create();
-    flow_broker_dies();
-    summarize(expected, sizeof expected);
-    tear_down();
-    set_up();
-    world->loses_replies = true;
-    world_start(world, 1, &config);
-    flow_create();
-    world->loses_replies = false;
-    flow_broker_dies();
-    summarize(found, sizeof found);
-    ck_assert_str_eq(found, expected);
-}
-END_TEST
-
 int main(void) {
     const struct test tests[] = {
         TEST(the_first_controller_has_epoch_one_and_kafkas_nodes),
@@ -513,13 +315,7 @@ int main(void) {
         TEST(a_state_somebody_else_changed_is_read_again_before_it_is_written),
         TEST(a_replica_on_a_failed_directory_leaves_the_set),
         TEST(a_controlled_shutdown_moves_every_leader_and_answers_what_is_left),
-        TEST(alter_partition_checks_in_kafkas_order_and_refuses_an_empty_set),
         TEST(producer_ids_never_repeat_even_when_answers_get_lost),
-        TEST(a_crash_before_any_write_of_a_creation_is_repaired_by_the_next_controller),
-        TEST(a_crash_before_any_write_of_a_deletion_is_repaired_by_the_next_controller),
-        TEST(a_crash_before_any_write_of_a_broker_failure_is_repaired_by_the_next_controller),
-        TEST(a_crash_while_a_deletion_ends_with_a_returning_broker_is_repaired_by_the_next_controller),
-        TEST(every_reply_may_get_lost_and_the_tree_is_the_same),
     };
     return run_tests_with_fixture("controller flows", tests, ARRAY_SIZE(tests), set_up, tear_down);
 }

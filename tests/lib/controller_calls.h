@@ -1,0 +1,36 @@
+/* Requests to a controller of a world (controller_world.h), with their answers. */
+#ifndef OTTLA_TESTS_CONTROLLER_CALLS_H
+#define OTTLA_TESTS_CONTROLLER_CALLS_H
+
+#include "generated/protocol/alter_partition.h"
+#include "tests/lib/controller_world.h"
+
+/* AlterPartition of one partition of topic "t" as broker `broker_id` (0: 1) would send it. */
+struct alter_wish {
+    int32_t broker_id;
+    int64_t broker_epoch_beyond; /* added to the broker's own */
+    int16_t version;             /* 0 to 3 */
+    int32_t partition;
+    int32_t leader_epoch;
+    int32_t partition_epoch;
+    int32_t isr[8];
+    int32_t isr_count;
+    int8_t recovery_state;
+    bool is_unknown_topic;
+};
+
+struct alter_answer {
+    bool is_answered; /* the controller lived to say so */
+    int16_t error_code;
+    struct alter_partition_response_partition_data partition; /* its lists are gone with the next call */
+};
+
+struct alter_answer controller_call_alter(struct world *world, int32_t controller_id, const struct alter_wish *wish);
+/* How many partitions the broker still leads; -1 when there was no answer or an error, which is in call_error. */
+int32_t controller_call_shutdown(struct world *world, int32_t controller_id, int32_t broker_id, int64_t broker_epoch);
+/* Elects leaders of all partitions (unclean: ElectLeaders type 1); the top-level error. */
+int16_t controller_call_elect_all(struct world *world, int32_t controller_id, bool is_unclean);
+
+#define TEST_TOPIC_ID "Qs-O1kFsRRm0ud19RMuSyQ"
+
+#endif
