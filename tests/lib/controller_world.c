@@ -281,7 +281,8 @@ static void take_stop_replica(struct world *world, int32_t id, const struct cont
                   STR_ARGS(request->topic_states[i].topic_name), state->partition_index, state->leader_epoch,
                   state->delete_partition ? " delete" : "");
             if (state->delete_partition) {
-                add_result(answer, request->topic_states[i].topic_name, state->partition_index, KAFKA_NONE);
+                add_result(answer, request->topic_states[i].topic_name, state->partition_index,
+                           world->delete_error_broker == action->broker_id ? KAFKA_STORAGE_ERROR : KAFKA_NONE);
             }
         }
     }
@@ -352,6 +353,8 @@ void world_step(struct world *world, int32_t id, struct controller_event *event)
             world->calls_answered++;
         } else if (action.type == CONTROLLER_STOPPED) {
             world->is_stopped = true;
+        } else if (action.type == CONTROLLER_TOLD) {
+            trace(world, "%d has told %d everything\n", id, action.broker_id);
         } else if (action.type == CONTROLLER_ADD_BROKER) {
             trace(world, "%d opens a line to %d\n", id, action.broker_id);
         } else if (action.type == CONTROLLER_REMOVE_BROKER) {
@@ -411,7 +414,7 @@ static void deliver(struct world *world) {
     while (world->answers != NULL) {
         struct world_answer *answer = world->answers;
         world->answers = answer->next;
-        if (world->controllers[answer->controller_id] != NULL &&
+        if (!world->is_mute && world->controllers[answer->controller_id] != NULL &&
             is_registered(world, answer->event.broker_id, answer->event.broker_epoch)) {
             world_step(world, answer->controller_id, &answer->event);
         }

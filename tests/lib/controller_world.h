@@ -27,12 +27,14 @@ struct world {
     struct controller *controllers[WORLD_BROKERS_MAX]; /* by broker id */
     int32_t writes;                                    /* multis applied so far */
     int32_t writes_max;                                /* the controller dies before the next one; -1: never */
-    bool loses_replies;     /* every write is applied, and then asked again, as after a lost connection */
-    int32_t lost_write;     /* likewise this write only; -1: none */
-    int32_t stolen_write;   /* before this write somebody else changes the node it sets; -1: never */
-    int16_t storage_error;  /* partition index + 1 whose LeaderAndIsr fails at ... */
-    int32_t storage_broker; /* ... this broker */
-    int16_t call_error;     /* of the last answered call */
+    bool loses_replies;          /* every write is applied, and then asked again, as after a lost connection */
+    int32_t lost_write;          /* likewise this write only; -1: none */
+    int32_t stolen_write;        /* before this write somebody else changes the node it sets; -1: never */
+    int16_t storage_error;       /* partition index + 1 whose LeaderAndIsr fails at ... */
+    int32_t storage_broker;      /* ... this broker */
+    int32_t delete_error_broker; /* which fails to delete its replicas; 0: none */
+    bool is_mute;                /* no broker answers */
+    int16_t call_error;          /* of the last answered call */
     int32_t calls_answered;
     bool is_stopped;
     struct world_answer *answers; /* of brokers, not yet delivered */
