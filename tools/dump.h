@@ -23,7 +23,13 @@
 #define DUMP_UNPACKED_MAX ((size_t)1 << 30)
 
 enum dump_decoder { DUMP_STRING, DUMP_INTEGER, DUMP_LONG, DUMP_BYTES };
-enum dump_topic { DUMP_ANY_TOPIC, DUMP_OFFSETS_TOPIC, DUMP_TRANSACTIONS_TOPIC };
+enum dump_topic {
+    DUMP_ANY_TOPIC,
+    DUMP_OFFSETS_TOPIC,
+    DUMP_TRANSACTIONS_TOPIC,
+    DUMP_CLUSTER_METADATA, /* of a KRaft quorum */
+    DUMP_REMOTE_LOG_METADATA,
+};
 
 /* A remark that is kept for the end of the run, per kind and file. */
 enum dump_remark {
@@ -97,11 +103,12 @@ struct dump_reader {
     char *path;
     int64_t position;
     int64_t end;
+    int64_t file_size;
     uint8_t *buffer;
     size_t buffer_size;
 };
 
-/* 0 or ERR_INVALID with the failure set (a missing file, for example). Reads from `begin` up to `end` bytes. */
+/* 0 or ERR_INVALID with the failure set (a missing file, for example). Reads from `begin` up to position `end`. */
 int dump_reader_open(struct dump_reader *reader, const char *path, int64_t begin, int64_t end, struct failure *failure);
 void dump_reader_close(struct dump_reader *reader);
 /* 1 with a batch, 0 when no whole batch follows, ERR_INVALID with the failure set for a size that cannot be. */

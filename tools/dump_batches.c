@@ -36,7 +36,8 @@ int dump_reader_open(struct dump_reader *reader, const char *path, int64_t begin
         return error;
     }
     reader->path = xstrdup(path);
-    reader->end = MIN((int64_t)stat.st_size, end);
+    reader->file_size = (int64_t)stat.st_size;
+    reader->end = MIN(reader->file_size, end);
     return 0;
 }
 

@@ -12,7 +12,8 @@
 #include "tools/tool.h"
 
 static const struct option_spec specs[] = {
-    {"cluster-metadata-decoder", OPTION_FLAG, NULL, "Not supported: a ZooKeeper cluster has no metadata log."},
+    {"cluster-metadata-decoder", OPTION_FLAG, NULL,
+     "Read the records as those of a metadata log, which a ZooKeeper cluster does not have: each is named, none read."},
     {"deep-iteration", OPTION_FLAG, NULL, "Show the records, not only the batches; implied by --print-data-log."},
     {"files", OPTION_REQUIRED, "String: file1, file2, ...",
      "REQUIRED: the files, separated by commas; the ending decides how each is read."},
@@ -25,7 +26,8 @@ static const struct option_spec specs[] = {
     {"max-message-size", OPTION_REQUIRED, "Integer: size", "Size of the largest batch. (default: 5242880)"},
     {"offsets-decoder", OPTION_FLAG, NULL, "Read the records as those of __consumer_offsets."},
     {"print-data-log", OPTION_FLAG, NULL, "Show keys and values; implied by every decoder."},
-    {"remote-log-metadata-decoder", OPTION_FLAG, NULL, "Not supported: there is no tiered storage."},
+    {"remote-log-metadata-decoder", OPTION_FLAG, NULL,
+     "Read the records as those of tiered storage, which there is not: each is named, none read."},
     {"skip-record-metadata", OPTION_FLAG, NULL, "Show only key and value of each record."},
     {"transaction-log-decoder", OPTION_FLAG, NULL, "Read the records as those of __transaction_state."},
     {"value-decoder-class", OPTION_OPTIONAL, "String",
@@ -168,18 +170,67 @@ static int parse_start_offset(const char *name, int64_t *ret_offset, struct fail
     return error;
 }
 
+/* The part of a name between two places, which must be a number. */
+static int parse_part(const char *name, size_t begin, size_t end, int64_t *ret_number, struct failure *failure) {
+    if (strlen(name) < end) {
+        return failure_set(failure, "java.lang.StringIndexOutOfBoundsException", "begin %zu, end %zu, length %zu",
+                           begin, end, strlen(name));
+    }
+    char *part = xstrndup(name + begin, end - begin);
+    int error = parse_int64(part, ret_number);
+    if (error != 0) {
+        failure_set(failure, "java.lang.NumberFormatException", "For input string: \"%s\"", part);
+    }
+    free(part);
+    return error;
+}
+
 /* A snapshot of a Raft log, "00000000000000000007-0000000001.checkpoint". */
 static int dump_checkpoint(struct dump *dump, const char *path, const char *name, struct failure *failure) {
-    long long end_offset;
-    int epoch;
+    int64_t end_offset;
+    int64_t epoch;
     if (strcmp(name, "bootstrap.checkpoint") == 0) {
         printf("KRaft bootstrap snapshot\n");
-    } else if (sscanf(name, "%lld-%d.checkpoint", &end_offset, &epoch) == 2) {
-        printf("Snapshot end offset: %lld, epoch: %d\n", end_offset, epoch);
     } else {
-        return failure_set(failure, "java.util.NoSuchElementException", "No value present");
+        int error = parse_part(name, 0, 20, &end_offset, failure);
+        error = error != 0 ? error : parse_part(name, 21, 31, &epoch, failure);
+        if (error != 0) {
+            return error;
+        }
+        printf("Snapshot end offset: %lld, epoch: %lld\n", (long long)end_offset, (long long)epoch);
     }
     return dump_log(dump, path, path, -1, failure);
+}
+
+enum file_kind {
+    FILE_LOG,
+    FILE_CHECKPOINT,
+    FILE_INDEX,
+    FILE_TIME_INDEX,
+    FILE_TRANSACTION_INDEX,
+    FILE_SNAPSHOT,
+    FILE_UNKNOWN
+};
+
+static enum file_kind kind_of(const char *suffix) {
+    static const char *const suffixes[] = {[FILE_LOG] = ".log",
+                                           [FILE_CHECKPOINT] = ".checkpoint",
+                                           [FILE_INDEX] = ".index",
+                                           [FILE_TIME_INDEX] = ".timeindex",
+                                           [FILE_TRANSACTION_INDEX] = ".txnindex",
+                                           [FILE_SNAPSHOT] = ".snapshot"};
+    int kind = FILE_LOG;
+    while (kind < FILE_UNKNOWN && strcmp(suffix, suffixes[kind]) != 0) {
+        kind++;
+    }
+    return (enum file_kind)kind;
+}
+
+/* The options that concern a log, read when one is dumped: a mistake in them is told then and not before. */
+static int configure_log(struct dump *dump, const struct options *options, struct failure *failure) {
+    int error = options_int(options, "max-bytes", INT32_MAX, &dump->max_bytes, failure);
+    error = error != 0 ? error : choose_decoder(options, "key-decoder-class", &dump->key_decoder, failure);
+    return error != 0 ? error : choose_decoder(options, "value-decoder-class", &dump->value_decoder, failure);
 }
 
 static int dump_file(struct dump *dump, const struct options *options, const char *path, struct failure *failure) {
@@ -192,57 +243,58 @@ static int dump_file(struct dump *dump, const struct options *options, const cha
         return failure_set(failure, "java.lang.StringIndexOutOfBoundsException", "begin -1, end %zu, length %zu",
                            strlen(name), strlen(name));
     }
-    if (strcmp(suffix, ".snapshot") == 0) {
-        return dump_snapshot(path, failure);
-    }
-    if (strcmp(suffix, ".txnindex") == 0) {
-        return dump_transaction_index(path, failure);
-    }
-    bool is_log = strcmp(suffix, ".log") == 0;
-    bool is_checkpoint = strcmp(suffix, ".checkpoint") == 0;
-    bool is_index = strcmp(suffix, ".index") == 0;
-    if (!is_log && !is_checkpoint && !is_index && strcmp(suffix, ".timeindex") != 0) {
-        fprintf(stderr, "Ignoring unknown file %s\n", path);
-        return 0;
-    }
+    enum file_kind kind = kind_of(suffix);
     int error = 0;
-    if (is_log || is_checkpoint) {
-        error = choose_decoder(options, "key-decoder-class", &dump->key_decoder, failure);
-        error = error != 0 ? error : choose_decoder(options, "value-decoder-class", &dump->value_decoder, failure);
+    if (kind == FILE_LOG || kind == FILE_CHECKPOINT) {
+        error = configure_log(dump, options, failure);
+    } else if (kind == FILE_INDEX) {
+        error = options_int(options, "max-message-size", 5242880, &dump->max_message_size, failure);
     }
-    if (error == 0 && is_checkpoint) {
-        return dump_checkpoint(dump, path, name, failure);
+    if (error == 0 && kind != FILE_CHECKPOINT && kind != FILE_SNAPSHOT && kind != FILE_UNKNOWN) {
+        error = parse_start_offset(name, &start_offset, failure);
     }
-    error = error != 0 ? error : parse_start_offset(name, &start_offset, failure);
     if (error != 0) {
         return error;
     }
-    if (is_log) {
-        return dump_log(dump, path, path, start_offset, failure);
+    switch (kind) {
+    case FILE_LOG: return dump_log(dump, path, path, start_offset, failure);
+    case FILE_CHECKPOINT: return dump_checkpoint(dump, path, name, failure);
+    case FILE_INDEX: return dump_offset_index(dump, path, path, start_offset, failure);
+    case FILE_TIME_INDEX: return dump_time_index(dump, path, path, start_offset, failure);
+    case FILE_TRANSACTION_INDEX: return dump_transaction_index(path, failure);
+    case FILE_SNAPSHOT: return dump_snapshot(path, failure);
+    case FILE_UNKNOWN: break;
     }
-    return is_index ? dump_offset_index(dump, path, path, start_offset, failure)
-                    : dump_time_index(dump, path, path, start_offset, failure);
+    fprintf(stderr, "Ignoring unknown file %s\n", path);
+    return 0;
 }
 
-static int configure(struct dump *dump, const struct options *options, struct failure *failure) {
-    bool offsets = options_has(options, "offsets-decoder");
-    bool transactions = options_has(options, "transaction-log-decoder");
-    dump->print_data = options_has(options, "print-data-log") || offsets || transactions ||
+static void configure(struct dump *dump, const struct options *options) {
+    static const struct {
+        const char *option;
+        enum dump_topic topic;
+    } topics[] = {
+        {"offsets-decoder", DUMP_OFFSETS_TOPIC},
+        {"transaction-log-decoder", DUMP_TRANSACTIONS_TOPIC},
+        {"cluster-metadata-decoder", DUMP_CLUSTER_METADATA},
+        {"remote-log-metadata-decoder", DUMP_REMOTE_LOG_METADATA},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(topics) && dump->topic == DUMP_ANY_TOPIC; i++) {
+        dump->topic = options_has(options, topics[i].option) ? topics[i].topic : DUMP_ANY_TOPIC;
+    }
+    dump->print_data = options_has(options, "print-data-log") || dump->topic != DUMP_ANY_TOPIC ||
                        options_has(options, "key-decoder-class") || options_has(options, "value-decoder-class");
     dump->deep = dump->print_data || options_has(options, "deep-iteration");
     dump->skip_metadata = options_has(options, "skip-record-metadata");
     dump->verify_only = options_has(options, "verify-index-only");
     dump->sanity_only = options_has(options, "index-sanity-check");
-    dump->topic = offsets ? DUMP_OFFSETS_TOPIC : transactions ? DUMP_TRANSACTIONS_TOPIC : DUMP_ANY_TOPIC;
-    int error = options_int(options, "max-message-size", 5242880, &dump->max_message_size, failure);
-    return error != 0 ? error : options_int(options, "max-bytes", INT32_MAX, &dump->max_bytes, failure);
 }
 
 static int run(const struct options *options, struct failure *failure) {
     struct dump dump = {0};
-    int error = configure(&dump, options, failure);
+    configure(&dump, options);
     const char *files = NULL;
-    error = error != 0 ? error : options_string(options, "files", "", &files, failure);
+    int error = options_string(options, "files", "", &files, failure);
     char *copy = xstrdup(error == 0 ? files : "");
     char *rest = copy;
     for (char *file = strsep(&rest, ","); error == 0 && file != NULL; file = strsep(&rest, ",")) {
@@ -271,18 +323,14 @@ int tool_dump_log(int argc, char **argv) {
     }
     if (error == 0 && status < 0) {
         status = options_check_required(&options, (const char *const[]){"files", NULL});
-        if (status == 0 && (options_has(&options, "cluster-metadata-decoder") ||
-                            options_has(&options, "remote-log-metadata-decoder"))) {
-            status = options_usage(&options, "Neither a metadata log nor tiered storage exists in ZooKeeper mode, so "
-                                             "there is nothing their decoders could read.");
-        }
         if (status == 0) {
             error = run(&options, &failure);
         }
     }
     if (error != 0) {
         fflush(stdout);
-        fprintf(stderr, "Exception in thread \"main\" %s: %s\n", failure.class_name, failure.text);
+        fprintf(stderr, "Exception in thread \"main\" %s%s%s\n", failure.class_name,
+                failure.text[0] != '\0' ? ": " : "", failure.text);
         status = 1;
     }
     failure_clear(&failure);

@@ -33,6 +33,7 @@ struct segment {
     const struct dump_batch *batch;
     char *path;
     int64_t last_offset; /* of the record before, -1 at the beginning */
+    struct failure *failure;
 };
 
 static const char *yes_no(bool value) {
@@ -70,7 +71,7 @@ static void print_metadata(const struct segment *segment, const struct dump_reco
     printf("| offset: %" PRId64 " %s: %" PRId64 " keySize: %d valueSize: %d", record->offset,
            dump_timestamp_type(segment->batch), record->timestamp, record->key.size, record->value.size);
     if (segment->batch->magic < 2) {
-        printf(" isValid: %s crc: %" PRIu32, yes_no(record->is_valid), record->crc);
+        printf(" isValid: %s crc: %" PRIu32 "}", yes_no(record->is_valid), record->crc);
         return;
     }
     printf(" sequence: %d headerKeys: [", record->sequence);
@@ -100,34 +101,85 @@ static void print_control(const struct dump_record *record) {
     }
 }
 
-static void print_decoded(enum dump_decoder decoder, struct slice bytes) {
-    if (decoder == DUMP_INTEGER && bytes.size >= 4) {
-        printf("%d", load_i32(bytes.data));
-    } else if (decoder == DUMP_LONG && bytes.size >= 8) {
-        printf("%" PRId64, load_i64(bytes.data));
+/* A number that is too short ends the run, as in Kafka. */
+static int decode(enum dump_decoder decoder, struct slice bytes, char **ret_text, struct failure *failure) {
+    if ((decoder == DUMP_INTEGER && bytes.size < 4) || (decoder == DUMP_LONG && bytes.size < 8)) {
+        return failure_set(failure, "java.nio.BufferUnderflowException", "%s", "");
+    }
+    *ret_text = decoder == DUMP_INTEGER ? xasprintf("%d", load_i32(bytes.data))
+                : decoder == DUMP_LONG  ? xasprintf("%" PRId64, load_i64(bytes.data))
+                                        : NULL;
+    return 0;
+}
+
+static void print_decoded(const char *text, struct slice bytes) {
+    if (text != NULL) {
+        fputs(text, stdout);
     } else {
         fwrite(bytes.data, 1, (size_t)bytes.size, stdout);
     }
 }
 
-static void print_contents(const struct dump *dump, const struct dump_record *record, const char *prefix) {
-    if (dump->topic == DUMP_ANY_TOPIC) {
-        if (record->key.size >= 0) {
-            printf("%skey: ", prefix);
-            print_decoded(dump->key_decoder, record->key);
-        }
-        if (record->value.size >= 0) {
-            fputs(" payload: ", stdout);
-            print_decoded(dump->value_decoder, record->value);
-        }
-        return;
+static int print_plain(const struct dump *dump, const struct dump_record *record, const char *prefix,
+                       struct failure *failure) {
+    char *key = NULL;
+    char *value = NULL;
+    int error = record->key.size < 0 ? 0 : decode(dump->key_decoder, record->key, &key, failure);
+    if (error == 0 && record->value.size >= 0) {
+        error = decode(dump->value_decoder, record->value, &value, failure);
     }
-    char *key;
-    char *value;
+    if (error == 0 && record->key.size >= 0) {
+        printf("%skey: ", prefix);
+        print_decoded(key, record->key);
+    }
+    if (error == 0 && record->value.size >= 0) {
+        fputs(" payload: ", stdout);
+        print_decoded(value, record->value);
+    }
+    free(key);
+    free(value);
+    return error;
+}
+
+/* Records of a KRaft quorum and of tiered storage, neither of which a ZooKeeper cluster has, stand in a frame of a
+ * version. What is in no frame is told apart as Kafka does; what is in one is not read here. */
+static char *describe_frame(const struct dump_record *record) {
+    struct reader r = reader_of(record->value.data, (size_t)MAX(record->value.size, 0));
+    int64_t version = reader_uvarint(&r);
+    if (r.failed) {
+        return xstrdup("Error while reading frame version");
+    }
+    return version != 1
+               ? xasprintf("Could not deserialize metadata record due to unknown frame version %lld(only frame "
+                           "version 1 is supported)",
+                           (long long)version)
+               : xstrdup("Neither a metadata log nor tiered storage exists in ZooKeeper mode: its records are "
+                         "not read");
+}
+
+static int print_internal(const struct dump *dump, const struct dump_record *record, const char *prefix,
+                          struct failure *failure) {
+    char *key = NULL;
+    char *value = NULL;
     if (dump->topic == DUMP_OFFSETS_TOPIC) {
+        if (record->key.size < 0) {
+            return failure_set(failure, "java.lang.RuntimeException",
+                               "Failed to decode message at offset %lld using offset topic decoder (message had a "
+                               "missing key)",
+                               (long long)record->offset);
+        }
         internal_describe_offsets(record->key, record->value, record->offset, &key, &value);
-    } else {
+    } else if (dump->topic == DUMP_TRANSACTIONS_TOPIC) {
+        if (record->key.size < 0) {
+            return failure_set(failure, "java.lang.NullPointerException",
+                               "Cannot invoke \"java.nio.ByteBuffer.getShort()\" because \"buffer\" is null");
+        }
         internal_describe_transaction(record->key, record->value, &key, &value);
+    } else {
+        char *text = describe_frame(record);
+        value = xasprintf("Error at %s%lld, skipping. %s", dump->topic == DUMP_REMOTE_LOG_METADATA ? "offset " : "",
+                          (long long)record->offset, text);
+        free(text);
     }
     if (key != NULL) {
         printf("%skey: %s", prefix, key);
@@ -137,6 +189,7 @@ static void print_contents(const struct dump *dump, const struct dump_record *re
     }
     free(key);
     free(value);
+    return 0;
 }
 
 static int print_record(void *context, const struct dump_record *record) {
@@ -153,11 +206,16 @@ static int print_record(void *context, const struct dump_record *record) {
             print_control(record);
         }
     }
+    int error = 0;
     if (dump->print_data && !is_control) {
-        print_contents(dump, record, dump->skip_metadata ? "| " : " ");
+        const char *prefix = dump->skip_metadata ? "| " : " ";
+        error = dump->topic == DUMP_ANY_TOPIC ? print_plain(dump, record, prefix, segment->failure)
+                                              : print_internal(dump, record, prefix, segment->failure);
     }
-    putchar('\n');
-    return 0;
+    if (error == 0) {
+        putchar('\n');
+    }
+    return error;
 }
 
 int dump_log(struct dump *dump, const char *name, const char *path, int64_t start_offset, struct failure *failure) {
@@ -169,8 +227,15 @@ int dump_log(struct dump *dump, const char *name, const char *path, int64_t star
     if (error != 0) {
         return error;
     }
+    if (dump->max_bytes < 0) {
+        failure_set(failure, "java.lang.IllegalArgumentException",
+                    "Invalid size: %d in read from FileRecords(size=%lld, file=%s, start=0, end=2147483647)",
+                    dump->max_bytes, (long long)reader.file_size, name);
+        dump_reader_close(&reader);
+        return ERR_INVALID;
+    }
     struct dump_batch batch;
-    struct segment segment = {dump, &batch, dump_absolute_path(path), -1};
+    struct segment segment = {dump, &batch, dump_absolute_path(path), -1, failure};
     int found;
     while ((found = dump_reader_next(&reader, &batch, failure)) == 1) {
         print_batch(&batch);

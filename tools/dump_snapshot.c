@@ -22,9 +22,6 @@ static void print_entry(struct reader *r) {
     int64_t timestamp = reader_i64(r);
     int32_t coordinator_epoch = reader_i32(r);
     int64_t transaction_offset = reader_i64(r);
-    if (r->failed) {
-        return;
-    }
     printf("producerId: %" PRId64 " producerEpoch: %d coordinatorEpoch: %d currentTxnFirstOffset: ", producer_id,
            producer_epoch, coordinator_epoch);
     if (transaction_offset >= 0) {
@@ -42,6 +39,46 @@ static void print_entry(struct reader *r) {
     putchar('\n');
 }
 
+static int fail_schema(const char *field, const char *inner) {
+    fprintf(stderr, "Snapshot failed schema validation: Error reading field '%s': ", field);
+    if (inner != NULL) {
+        fprintf(stderr, "Error reading field '%s': ", inner);
+    }
+    fputs("java.nio.BufferUnderflowException\n", stderr);
+    return ERR_CORRUPT;
+}
+
+/* Whether the file holds what its fields promise, told as Kafka tells it. */
+static int check_schema(size_t size, const uint8_t *data) {
+    static const struct {
+        const char *name;
+        size_t size;
+    } fields[] = {{"producer_id", 8},  {"epoch", 2},     {"last_sequence", 4},     {"last_offset", 8},
+                  {"offset_delta", 4}, {"timestamp", 8}, {"coordinator_epoch", 4}, {"current_txn_first_offset", 8}};
+    if (size < 10) {
+        return fail_schema(size < 2 ? "version" : size < 6 ? "crc" : "producer_entries", NULL);
+    }
+    int32_t count = load_i32(data + SNAPSHOT_CHECKED_FROM);
+    size_t left = size - 10;
+    if (count < 0 || (size_t)count > left) {
+        fputs("Snapshot failed schema validation: Error reading field 'producer_entries': ", stderr);
+        fprintf(stderr,
+                count < 0 ? "Array size %d cannot be negative\n"
+                          : "Error reading array of size %d, only %zu bytes available\n",
+                count, left);
+        return ERR_CORRUPT;
+    }
+    for (int32_t i = 0; i < count; i++) {
+        for (size_t k = 0; k < ARRAY_SIZE(fields); k++) {
+            if (left < fields[k].size) {
+                return fail_schema("producer_entries", fields[k].name);
+            }
+            left -= fields[k].size;
+        }
+    }
+    return 0;
+}
+
 /* A corrupt snapshot is told on stderr and is no failure of the tool. */
 int dump_snapshot(const char *path, struct failure *failure) {
     size_t size;
@@ -53,11 +90,12 @@ int dump_snapshot(const char *path, struct failure *failure) {
     struct reader r = reader_of(data, size);
     int16_t version = reader_i16(&r);
     uint32_t stored = reader_u32(&r);
-    uint32_t computed =
-        size < SNAPSHOT_CHECKED_FROM ? 0 : crc32c(0, data + SNAPSHOT_CHECKED_FROM, size - SNAPSHOT_CHECKED_FROM);
-    if (r.failed) {
-        fprintf(stderr, "Snapshot failed schema validation: the file has only %zu bytes\n", size);
-    } else if (version != SNAPSHOT_VERSION) {
+    if (check_schema(size, data) != 0) {
+        free(data);
+        return 0;
+    }
+    uint32_t computed = crc32c(0, data + SNAPSHOT_CHECKED_FROM, size - SNAPSHOT_CHECKED_FROM);
+    if (version != SNAPSHOT_VERSION) {
         fprintf(stderr, "Snapshot contained an unknown file version %d\n", version);
     } else if (stored != computed) {
         fprintf(stderr,
@@ -65,11 +103,8 @@ int dump_snapshot(const char *path, struct failure *failure) {
                 stored, computed);
     } else {
         int32_t count = reader_i32(&r);
-        for (int32_t i = 0; i < count && !r.failed; i++) {
+        for (int32_t i = 0; i < count; i++) {
             print_entry(&r);
-        }
-        if (r.failed) {
-            fprintf(stderr, "Snapshot failed schema validation: the file ends within its entries\n");
         }
     }
     free(data);

@@ -266,8 +266,11 @@ void internal_describe_offsets(struct slice key, struct slice value, int64_t off
     if (version > 2 || version < 0) {
         *ret_key = xasprintf("Unknown record type %d at offset %lld, skipping.", version, (long long)offset);
     } else if (error != 0 || (!record.is_tombstone && !record.value_is_known)) {
-        *ret_key = xasprintf("Error at offset %lld, skipping. %s", (long long)offset,
-                             error != 0 ? error_text(error) : "The value cannot be read.");
+        /* "null" is what Java says of a buffer that ends too early. */
+        *ret_key =
+            xasprintf("Error at offset %lld, skipping. Could not read record with version %d from %s's buffer due "
+                      "to: null.",
+                      (long long)offset, error != 0 ? version : record.value_version, error != 0 ? "key" : "value");
     } else {
         *ret_key = dump_part("type", version, key_json(&record));
         *ret_value = record.is_tombstone

@@ -1,16 +1,15 @@
 /* The dump tool against what Kafka's own prints for the same files, byte for byte. */
 #include <check.h>
-#include <fcntl.h>
 #include <glob.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "broker/base/check.h"
 #include "tests/lib/runner.h"
+#include "tests/lib/tool_run.h"
 #include "tools/property_list.h"
 #include "tools/tool.h"
 
@@ -19,42 +18,12 @@
 
 static char scratch[] = "/tmp/tools_dump_test.XXXXXX";
 
-struct result {
-    int status;
-    char *out;
-    char *err;
-};
-
 static char *path_in_scratch(const char *name) {
     return xasprintf("%s/%s", scratch, name);
 }
 
-/* Runs the tool in a process of its own inside `directory`. */
-static struct result run_tool(const char *directory, int argc, const char *const *argv) {
-    char *out = path_in_scratch("out");
-    char *err = path_in_scratch("err");
-    fflush(NULL);
-    pid_t child = fork();
-    ck_assert_int_ge(child, 0);
-    if (child == 0) {
-        CHECK(chdir(directory) == 0);
-        CHECK(freopen(out, "w", stdout) != NULL && freopen(err, "w", stderr) != NULL);
-        int status = tool_dump_log(argc, (char **)argv);
-        fflush(NULL);
-        _exit(status);
-    }
-    int status;
-    ck_assert_int_eq(waitpid(child, &status, 0), child);
-    ck_assert(WIFEXITED(status));
-    struct result result = {WEXITSTATUS(status), file_read_all(out, NULL), file_read_all(err, NULL)};
-    free(out);
-    free(err);
-    return result;
-}
-
-static void result_free(struct result *result) {
-    free(result->out);
-    free(result->err);
+static struct tool_result run_tool(const char *directory, int argc, const char *const *argv) {
+    return tool_run(tool_dump_log, directory, scratch, argc, argv);
 }
 
 static int compare_words(const void *a, const void *b) {
@@ -145,7 +114,7 @@ static void check_directory(const char *side, const char *name) {
                           : strncmp(name, "__transaction_state", 19) == 0 ? "--transaction-log-decoder"
                                                                           : "--print-data-log";
     const char *argv[] = {"kafka-dump-log", "--files", files, decoder, NULL};
-    struct result result = run_tool(DISK, 4, argv);
+    struct tool_result result = run_tool(DISK, 4, argv);
     char *out_path = xasprintf("%s/%s-%s.out", DUMPS, side, name);
     char *err_path = xasprintf("%s/%s-%s.err", DUMPS, side, name);
     char *expected_out = file_read_all(out_path, NULL);
@@ -165,7 +134,7 @@ static void check_directory(const char *side, const char *name) {
     free(err_path);
     free(files);
     free(directory);
-    result_free(&result);
+    tool_result_free(&result);
 }
 
 START_TEST(every_recorded_directory_dumps_as_kafka_dumps_it) {
@@ -184,6 +153,7 @@ START_TEST(every_recorded_directory_dumps_as_kafka_dumps_it) {
         globfree(&found);
         free(pattern);
     }
+    printf("directories %d of 15 dumped as by kafka\n", count);
     ck_assert_int_eq(count, 15);
 }
 END_TEST
@@ -211,47 +181,47 @@ static char *damaged_copy(size_t flipped_byte, size_t appended) {
 START_TEST(a_flipped_bit_makes_one_batch_invalid_and_no_more) {
     char *path = damaged_copy(70, 0);
     const char *argv[] = {"kafka-dump-log", "--files", path, NULL};
-    struct result result = run_tool(".", 3, argv);
+    struct tool_result result = run_tool(".", 3, argv);
     ck_assert_int_eq(result.status, 0);
     char *invalid = strstr(result.out, "isvalid: false");
     ck_assert_ptr_nonnull(invalid);
     ck_assert_ptr_null(strstr(invalid + 1, "isvalid: false"));
     ck_assert_ptr_nonnull(strstr(invalid, "isvalid: true"));
     free(path);
-    result_free(&result);
+    tool_result_free(&result);
 }
 END_TEST
 
 START_TEST(bytes_after_the_last_batch_are_counted) {
     char *path = damaged_copy(0, 5);
     const char *argv[] = {"kafka-dump-log", "--files", path, NULL};
-    struct result result = run_tool(".", 3, argv);
+    struct tool_result result = run_tool(".", 3, argv);
     ck_assert_int_eq(result.status, 0);
     ck_assert_ptr_nonnull(strstr(result.out, "Found 5 invalid bytes at the end of 00000000000000000000.log\n"));
     free(path);
-    result_free(&result);
+    tool_result_free(&result);
 }
 END_TEST
 
 START_TEST(a_zeroed_tail_longer_than_a_header_ends_the_dump_with_an_error) {
     char *path = damaged_copy(0, 100);
     const char *argv[] = {"kafka-dump-log", "--files", path, NULL};
-    struct result result = run_tool(".", 3, argv);
+    struct tool_result result = run_tool(".", 3, argv);
     ck_assert_int_eq(result.status, 1);
     ck_assert_ptr_nonnull(strstr(result.err, "Found record size 0 smaller than minimum record overhead (14)"));
     free(path);
-    result_free(&result);
+    tool_result_free(&result);
 }
 END_TEST
 
 START_TEST(a_name_that_is_no_number_is_refused) {
     const char *argv[] = {"kafka-dump-log", "--files", "foo.log", NULL};
-    struct result result = run_tool(".", 3, argv);
+    struct tool_result result = run_tool(".", 3, argv);
     ck_assert_int_eq(result.status, 1);
     ck_assert_str_eq(result.out, "Dumping foo.log\n");
     ck_assert_str_eq(result.err,
                      "Exception in thread \"main\" java.lang.NumberFormatException: For input string: \"foo\"\n");
-    result_free(&result);
+    tool_result_free(&result);
 }
 END_TEST
 
@@ -262,11 +232,11 @@ START_TEST(a_snapshot_with_a_wrong_checksum_is_told_apart) {
     ck_assert_uint_eq(fwrite(bytes, 1, sizeof bytes, file), sizeof bytes);
     fclose(file);
     const char *argv[] = {"kafka-dump-log", "--files", path, NULL};
-    struct result result = run_tool(".", 3, argv);
+    struct tool_result result = run_tool(".", 3, argv);
     ck_assert_int_eq(result.status, 0);
     ck_assert_ptr_nonnull(strstr(result.err, "Snapshot is corrupt (CRC is no longer valid). Stored crc: 1. Computed"));
     free(path);
-    result_free(&result);
+    tool_result_free(&result);
 }
 END_TEST
 
