@@ -138,7 +138,17 @@ static void log_op(struct world *world, const struct controller_op *op, bool is_
     }
 }
 
-static void multi(struct world *world, const struct controller_ask *ask, struct arena *arena,
+static void __attribute__((format(printf, 2, 3))) trace(struct world *world, const char *format, ...);
+
+static void trace_op(struct world *world, int32_t id, const struct controller_op *op) {
+    static const char *const names[] = {NULL, "creates", "sets", "deletes"};
+    if (world->writes_are_traced && op->type != CONTROLLER_OP_CHECK) {
+        trace(world, "%d %s %s %.*s\n", id, names[op->type], op->path, (int)MAX(op->data.size, 0),
+              op->data.size > 0 ? (const char *)op->data.data : "");
+    }
+}
+
+static void multi(struct world *world, int32_t id, const struct controller_ask *ask, struct arena *arena,
                   struct controller_reply *reply) {
     int *errors = ARENA_ARRAY(arena, int, ask->op_count);
     int32_t *versions = ARENA_ARRAY(arena, int32_t, ask->op_count);
@@ -154,6 +164,7 @@ static void multi(struct world *world, const struct controller_ask *ask, struct 
     for (int32_t i = 0; i < ask->op_count && reply->error == 0; i++) {
         apply_op(world, &ask->ops[i], &versions[i]);
         log_op(world, &ask->ops[i], ask->is_fenced);
+        trace_op(world, id, &ask->ops[i]);
     }
 }
 
@@ -197,6 +208,10 @@ static void trace_ids(struct world *world, const int32_t *ids, int32_t count) {
     for (int32_t i = 0; i < count; i++) {
         trace(world, "%s%d", i > 0 ? "," : "", ids[i]);
     }
+}
+
+void world_note(struct world *world, const char *text) {
+    trace(world, "# %s\n", text);
 }
 
 void world_clear_trace(struct world *world) {
@@ -305,7 +320,7 @@ static void on_send(struct world *world, int32_t id, const struct controller_act
 /* ---- running ---- */
 
 /* False when the controller died in the middle. */
-static bool reply_all(struct world *world, const struct controller_action *action, struct arena *arena,
+static bool reply_all(struct world *world, int32_t id, const struct controller_action *action, struct arena *arena,
                       struct controller_reply *replies) {
     for (int32_t i = 0; i < action->ask_count; i++) {
         const struct controller_ask *ask = &action->asks[i];
@@ -320,11 +335,11 @@ static bool reply_all(struct world *world, const struct controller_action *actio
             if (world->writes == world->stolen_write && find(world, ask->ops[ask->op_count - 1].path) != NULL) {
                 find(world, ask->ops[ask->op_count - 1].path)->version++;
             }
-            multi(world, ask, arena, &replies[i]);
+            multi(world, id, ask, arena, &replies[i]);
             world->writes++;
             if (world->loses_replies || world->writes - 1 == world->lost_write) {
                 replies[i] = (struct controller_reply){.data = SLICE_NULL};
-                multi(world, ask, arena, &replies[i]);
+                multi(world, id, ask, arena, &replies[i]);
             }
             break;
         }
@@ -361,7 +376,7 @@ void world_step(struct world *world, int32_t id, struct controller_event *event)
             trace(world, "%d closes its line to %d\n", id, action.broker_id);
         } else if (action.type == CONTROLLER_ASK) {
             struct controller_reply *replies = ARENA_ARRAY(&arena, struct controller_reply, action.ask_count);
-            if (!reply_all(world, &action, &arena, replies)) {
+            if (!reply_all(world, id, &action, &arena, replies)) {
                 kill_controller(world, id);
                 break;
             }

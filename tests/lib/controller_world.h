@@ -33,6 +33,7 @@ struct world {
     int16_t storage_error;       /* partition index + 1 whose LeaderAndIsr fails at ... */
     int32_t storage_broker;      /* ... this broker */
     int32_t delete_error_broker; /* which fails to delete its replicas; 0: none */
+    bool writes_are_traced;      /* in the trace as well, with what they write */
     bool is_mute;                /* no broker answers */
     int16_t call_error;          /* of the last answered call */
     int32_t calls_answered;
@@ -58,6 +59,8 @@ void world_start(struct world *world, int32_t broker_id, const struct controller
 void world_step(struct world *world, int32_t broker_id, struct controller_event *event);
 /* Fires every watch there is at every controller, and delivers the brokers' answers, until nothing changes. */
 void world_settle(struct world *world);
+/* A line of the test's own in the trace: "# ...". */
+void world_note(struct world *world, const char *text);
 void world_clear_trace(struct world *world); /* and the log */
 
 #endif

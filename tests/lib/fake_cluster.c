@@ -2,6 +2,8 @@
 #include "tests/lib/fake_cluster.h"
 
 #include <check.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,8 +36,20 @@ struct fake_call {
     struct fetch_session *session; /* of a Fetch that waits */
     int32_t replica_id;
     int64_t replica_epoch;
+    char answer[128]; /* as the transcript puts it */
     struct fake_call *prev, *next;
 };
+
+static void __attribute__((format(printf, 2, 3))) tell(struct fake_cluster *cluster, const char *format, ...) {
+    char fact[256];
+    va_list args;
+    if (cluster->on_fact != NULL) {
+        va_start(args, format);
+        vsnprintf(fact, sizeof fact, format, args);
+        va_end(args);
+        cluster->on_fact(cluster->fact_context, fact);
+    }
+}
 
 static void fake_send(struct transport *transport, const struct transport_request *request) {
     struct fake_broker *broker = CONTAINER_OF(transport, struct fake_broker, transport);
@@ -62,6 +76,9 @@ static void end_call(struct fake_call *call, int error, const uint8_t *body, siz
         fetch_session_finish(call->session, call->from->cluster->clock.now_ms);
     }
     call->on_answer(call->context, error, body, size);
+    if (call->from->is_up) {
+        tell(call->from->cluster, "%s", error == 0 ? call->answer : "no answer");
+    }
     free(call->body);
     free(call);
 }
@@ -142,6 +159,19 @@ static void answer_fetch(struct fake_call *call, struct fetch_response *response
     end_call(call, 0, body, size);
 }
 
+static void describe_read(struct fake_call *call, const struct partition_fetch *fetch) {
+    if (fetch->error_code != KAFKA_NONE) {
+        snprintf(call->answer, sizeof call->answer, "%d answers %s", call->to->id, kafka_error_name(fetch->error_code));
+    } else if (fetch->is_diverging) {
+        snprintf(call->answer, sizeof call->answer, "%d says epoch %d ends at %lld", call->to->id,
+                 fetch->diverging_epoch, (long long)fetch->diverging_end_offset);
+    } else {
+        snprintf(call->answer, sizeof call->answer, "%s from %lld, high watermark %lld at %d",
+                 fetch->read.records.size > 0 ? "records" : "nothing", (long long)fetch->fetch_offset,
+                 (long long)fetch->high_watermark, call->to->id);
+    }
+}
+
 /* Looks at the dirty partitions; true when the call was answered. */
 static bool walk_fetch(struct fake_call *call, bool is_reread) {
     struct fetch_entry *entries[ENTRIES_MAX];
@@ -158,11 +188,16 @@ static bool walk_fetch(struct fake_call *call, bool is_reread) {
         is_over = is_over || outcomes[count].records_bytes > 0 || fetch_entry_ends_wait(e, &outcomes[count]);
         count++;
     }
+    if (count > 0) {
+        tell(call->from->cluster, "fetch of %d from %lld", call->replica_id, (long long)entries[0]->fetch_offset);
+    }
+    snprintf(call->answer, sizeof call->answer, "nothing new at %d", call->to->id);
     arena_init(&arena, SIZE_MAX);
     fetch_response_init(&response);
     response.responses = ARENA_ARRAY(&arena, struct fetch_response_fetchable_topic_response, count);
     for (int32_t i = 0; i < count; i++) {
         if (is_over && fetch_entry_settle(entries[i], &outcomes[i], false)) {
+            describe_read(call, &reads[i]);
             call->to->divergings += reads[i].is_diverging ? 1 : 0;
             fill_data(&arena, entries[i], &reads[i], &response.responses[response.responses_count++]);
         }
@@ -189,6 +224,7 @@ static void begin_fetch(struct fake_call *call, struct arena *arena) {
                                 .now_ms = call->from->cluster->clock.now_ms};
     int16_t error = fetch_sessions_begin(call->to->sessions, &begin, &call->session);
     if (error != KAFKA_NONE) {
+        snprintf(call->answer, sizeof call->answer, "%d answers %s", call->to->id, kafka_error_name(error));
         fetch_response_init(&response);
         response.error_code = error;
         answer_fetch(call, &response, arena);
@@ -229,6 +265,8 @@ static void serve_list_offsets(struct fake_call *call, struct arena *arena) {
     list_offsets_response_list_offsets_topic_response_init(&topic);
     list_offsets_response_list_offsets_partition_response_init(&part);
     part.offset = request.topics[0].partitions[0].timestamp == -1 ? log_end_offset(log) : log_start_offset(log);
+    snprintf(call->answer, sizeof call->answer, "%d's log %s at %lld", call->to->id,
+             request.topics[0].partitions[0].timestamp == -1 ? "ends" : "begins", (long long)part.offset);
     topic.name = request.topics[0].name;
     topic.partitions = &part;
     topic.partitions_count = 1;
@@ -272,6 +310,8 @@ static void serve_alter_partition(struct fake_call *call, struct arena *arena) {
     alter_partition_response_topic_data_init(&topic);
     alter_partition_response_partition_data_init(&part);
     part.error_code = change_isr(cluster, &request.topics[0].partitions[0]);
+    snprintf(call->answer, sizeof call->answer, "the controller answers %s, partition epoch %d",
+             kafka_error_name(part.error_code), cluster->partition_epoch);
     part.leader_id = cluster->leader;
     part.leader_epoch = cluster->leader_epoch;
     part.isr = cluster->isr;
@@ -316,6 +356,7 @@ static void deliver(struct fake_cluster *cluster) {
         struct fake_call *after = NULL;
         bool has_moved = false;
         test_clock_advance(&cluster->clock, 0);
+        tell(cluster, "time");
         DL_FOREACH_SAFE(cluster->calls, call, after) {
             has_moved = serve(call) || has_moved;
         }
@@ -331,6 +372,7 @@ void fake_cluster_run(struct fake_cluster *cluster, int64_t for_ms) {
     deliver(cluster);
     while (cluster->clock.now_ms < end_ms) {
         test_clock_advance(&cluster->clock, MIN(250, end_ms - cluster->clock.now_ms));
+        tell(cluster, "time");
         deliver(cluster);
     }
 }
@@ -410,6 +452,7 @@ void fake_broker_kill(struct fake_cluster *cluster, int32_t broker_id) {
     log_manager_destroy(broker->logs);
     image_destroy(broker->image);
     broker->replicas = NULL;
+    tell(cluster, "killed");
 }
 
 void fake_cluster_create(struct fake_cluster *cluster, int32_t count, int16_t min_insync_replicas) {
@@ -488,6 +531,7 @@ void fake_cluster_update_metadata(struct fake_cluster *cluster) {
     for (int32_t id = 1; id <= cluster->count; id++) {
         if (cluster->brokers[id].is_up && !cluster->brokers[id].is_cut) {
             ck_assert_int_eq(replica_manager_update_metadata(cluster->brokers[id].replicas, &request, 8), 0);
+            tell(cluster, "metadata");
         }
     }
 }
@@ -525,6 +569,8 @@ int16_t fake_cluster_command(struct fake_cluster *cluster, int32_t broker_id, in
     replica_manager_leader_and_isr(cluster->brokers[broker_id].replicas, &request, 7, &arena, &response);
     int16_t error = response.topics[0].partition_errors[0].error_code;
     arena_deinit(&arena);
+    tell(cluster, "command: leader %d, epoch %d, in sync %d", cluster->leader, cluster->leader_epoch,
+         fake_isr(cluster));
     return error;
 }
 
@@ -566,6 +612,7 @@ struct log_append_info fake_append(struct fake_cluster *cluster, int32_t broker_
                            (struct slice){bytes.data, (int32_t)bytes.size}, acks, LOG_ORIGIN_CLIENT, 9, &info,
                            &partition);
     byte_buffer_deinit(&bytes);
+    tell(cluster, "produce of %d records, acks %d", records, acks);
     return info;
 }
 

@@ -46,6 +46,9 @@ struct fake_cluster {
     int32_t isr[FAKE_BROKERS_MAX];
     int32_t isr_count;
     int16_t refuse_isr_changes; /* Kafka error, 0: none */
+    /* Hears of everything that reached a broker, after it did. NULL: nobody (transcript.h). */
+    void (*on_fact)(void *context, const char *fact);
+    void *fact_context;
 };
 
 void fake_cluster_create(struct fake_cluster *cluster, int32_t count, int16_t min_insync_replicas);
