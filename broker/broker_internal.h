@@ -43,8 +43,8 @@ struct broker {
     bool is_unclean_default;                  /* unclean.leader.election.enable as the controller last heard */
     bool is_fenced;                           /* no session for longer than its timeout */
     struct directory_report directory_report; /* from serving on */
-    struct timer timer;                       /* start: connection time-out; stop: retries and the final bound */
-    int32_t shutdown_tries;                   /* controlled shutdowns asked for */
+    struct timer timer;     /* start: connection time-out; serving: registering again; stop: retries, final bound */
+    int32_t shutdown_tries; /* controlled shutdowns asked for */
     int64_t stop_deadline_ms;
     bool is_controller_stopping;
     void (*on_stopped)(void *context);

@@ -18,6 +18,8 @@
 #include "coordinator-client/znode_codec.h"
 #include "coordinator-client/znode_path.h"
 
+#define REGISTER_RETRY_MS 1000
+
 static void on_session(void *context, enum coord_session_state state);
 static void on_paths(void *context, int error);
 static void on_cluster_id(void *context, int error, const char *cluster_id);
@@ -221,6 +223,14 @@ static void serve(struct broker *broker) {
     broker->seams.on_serving(broker->seams.context);
 }
 
+/* A broker that serves without being registered is led and followed by nobody, and nothing else would end that. */
+static void on_register_retry(struct timer *timer) {
+    struct broker *broker = CONTAINER_OF(timer, struct broker, timer);
+    if (broker->phase == BROKER_SERVING && !broker->is_registering) {
+        broker_register(broker);
+    }
+}
+
 static void on_registered(void *context, int error, int64_t epoch, const char *message) {
     struct broker *broker = context;
     broker->is_registering = false;
@@ -235,8 +245,9 @@ static void on_registered(void *context, int error, int64_t epoch, const char *m
     if (error != 0) {
         if (broker->phase == BROKER_STARTING) {
             broker_fail(broker, "Could not register broker %d in ZooKeeper: %s", broker->id, message);
-        } else if (error != ERR_SESSION_EXPIRED) { /* another session follows, and another attempt with it */
-            trace_error(BROKER_AREA, "Could not register broker %d again: %s", broker->id, message);
+        } else if (error != ERR_SESSION_EXPIRED) { /* else another session follows, and another attempt with it */
+            trace_error(BROKER_AREA, "Could not register broker %d again: %s -> trying on", broker->id, message);
+            timer_start(broker->seams.clock, &broker->timer, REGISTER_RETRY_MS, on_register_retry);
         }
         return;
     }
@@ -313,6 +324,7 @@ static void on_session(void *context, enum coord_session_state state) {
         if (is_serving && broker->is_registering) {
             broker->must_register_again = true; /* when the attempt of the session before has ended */
         } else if (is_serving) {
+            timer_stop(broker->seams.clock, &broker->timer);
             broker_register(broker);
         } else if (broker->phase == BROKER_STARTING) {
             broker_fail(broker, "The ZooKeeper session expired while starting; start again");

@@ -58,6 +58,7 @@ struct memory_world {
     struct timer_slot *timers;
     int64_t now_ms;
     int64_t zxid;
+    int64_t session_id;
     int32_t lost;
     bool lost_is_applied;
     int32_t calls;
@@ -331,7 +332,8 @@ static void apply_op(struct memory_world *world, const struct coord_op *op) {
             path = xasprintf("%s%010d", op->path, find(world, parent)->sequence++);
             free(parent);
         }
-        add_node(world, path, op->data);
+        struct node *made = add_node(world, path, op->data);
+        made->stat.ephemeral_owner = (op->create_flags & COORD_EPHEMERAL) != 0 ? world->session_id : 0;
         fire_created(world, path);
         free(path);
     }
@@ -515,8 +517,7 @@ static enum coord_session_state world_state(struct coord *coord) {
 }
 
 static int64_t world_session(struct coord *coord) {
-    (void)coord;
-    return 1;
+    return WORLD_OF_COORD(coord)->session_id;
 }
 
 static const struct coord_ops coord_ops = {
@@ -535,6 +536,7 @@ struct memory_world *memory_world_create(void) {
     struct memory_world *world = xcalloc(1, sizeof *world);
     world->clock.ops = &clock_ops;
     world->coord.ops = &coord_ops;
+    world->session_id = 1;
     add_node(world, "/", SLICE_NULL);
     return world;
 }
@@ -564,6 +566,10 @@ struct clock *memory_clock(struct memory_world *world) {
 
 struct coord *memory_coord(struct memory_world *world) {
     return &world->coord;
+}
+
+void memory_set_session(struct memory_world *world, int64_t session_id) {
+    world->session_id = session_id;
 }
 
 void memory_lose_replies(struct memory_world *world, int32_t count, bool is_applied) {

@@ -31,6 +31,8 @@ int32_t memory_child_count(struct memory_world *world, const char *path);
 
 /* The next `count` calls end with ERR_CONNECTION_LOSS; applied or not. */
 void memory_lose_replies(struct memory_world *world, int32_t count, bool is_applied);
+/* From now on calls come from this session (1 before); ephemeral nodes of others stay. */
+void memory_set_session(struct memory_world *world, int64_t session_id);
 /* How many calls there were. */
 int32_t memory_call_count(const struct memory_world *world);
 

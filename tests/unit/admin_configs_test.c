@@ -564,6 +564,34 @@ START_TEST(two_admins_at_once_do_not_undo_each_other) {
 }
 END_TEST
 
+/* Every broker purges; a notification lives for a quarter of an hour, so that all have read it. */
+START_TEST(rule_36_notifications_are_read_once_and_purged_by_their_age) {
+    struct memory_world *world = make_world();
+    struct config *config = make_config("");
+    struct dynamic_config *dynamic =
+        dynamic_config_create(config, memory_clock(world), memory_coord(world), &callbacks);
+    const char *change = "{\"version\":2,\"entity_path\":\"topics/a\"}";
+    dynamic_config_follow(dynamic);
+    memory_put(world, "/config/changes/config_change_0000000001", change);
+    memory_run_for(world, 10 * 60000);
+    memory_put(world, "/config/changes/config_change_0000000002", change);
+    memory_run_for(world, 4 * 60000);
+    ck_assert_int_eq(memory_child_count(world, "/config/changes"), 2);
+    memory_run_for(world, 2 * 60000);
+    int32_t calls = memory_call_count(world);
+    memory_put(world, "/config/changes/config_change_0000000003", change);
+    memory_run(world);
+    ck_assert_ptr_null(memory_data(world, "/config/changes/config_change_0000000001"));
+    ck_assert_ptr_nonnull(memory_data(world, "/config/changes/config_change_0000000002"));
+    /* The listing, the new notification, its topic, the purge and the listing that brings: the second one was not read
+     * again. */
+    ck_assert_int_eq(memory_call_count(world) - calls, 5);
+    dynamic_config_destroy(dynamic);
+    memory_world_destroy(world);
+    config_destroy(config);
+}
+END_TEST
+
 START_TEST(nothing_is_changed_in_a_cluster_that_kraft_has_taken_over) {
     struct memory_world *world = make_world();
     struct config *config = make_config("");
@@ -598,6 +626,7 @@ int main(void) {
         TEST(notifications_bring_changes_of_topics_and_brokers),
         TEST(a_change_is_written_fenced_and_told_whatever_replies_get_lost),
         TEST(two_admins_at_once_do_not_undo_each_other),
+        TEST(rule_36_notifications_are_read_once_and_purged_by_their_age),
         TEST(nothing_is_changed_in_a_cluster_that_kraft_has_taken_over),
     };
     return run_tests("admin configs", tests, sizeof tests / sizeof tests[0]);

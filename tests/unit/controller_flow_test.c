@@ -79,7 +79,7 @@ START_TEST(whoever_comes_second_waits_and_takes_over_when_the_node_goes) {
 }
 END_TEST
 
-START_TEST(a_claim_whose_answer_was_lost_is_recognised_as_won) {
+START_TEST(rule_3_a_claim_whose_answer_was_lost_is_recognised_as_won) {
     world->loses_replies = true;
     world_start(world, 1, &config);
     ck_assert(controller_is_active(world->controllers[1]));
@@ -103,7 +103,7 @@ START_TEST(a_deposed_controller_stops_at_its_first_write) {
 }
 END_TEST
 
-START_TEST(an_expired_session_ends_it_at_once_and_a_stop_removes_the_node) {
+START_TEST(rule_37_an_expired_session_ends_it_at_once_and_a_stop_removes_the_node) {
     world_start(world, 1, &config);
     struct controller_event event = {.type = CONTROLLER_EVENT_SESSION_EXPIRED, .path = STR_NULL};
     world_step(world, 1, &event);
@@ -236,7 +236,7 @@ START_TEST(a_bounced_broker_is_a_failure_and_a_startup) {
 }
 END_TEST
 
-START_TEST(a_state_somebody_else_changed_is_read_again_before_it_is_written) {
+START_TEST(rule_5_a_state_somebody_else_changed_is_read_again_before_it_is_written) {
     world_start(world, 1, &config);
     create_topic();
     world->stolen_write = world->writes; /* the election of t-2 */
@@ -301,9 +301,9 @@ int main(void) {
     const struct test tests[] = {
         TEST(the_first_controller_has_epoch_one_and_kafkas_nodes),
         TEST(whoever_comes_second_waits_and_takes_over_when_the_node_goes),
-        TEST(a_claim_whose_answer_was_lost_is_recognised_as_won),
+        TEST(rule_3_a_claim_whose_answer_was_lost_is_recognised_as_won),
         TEST(a_deposed_controller_stops_at_its_first_write),
-        TEST(an_expired_session_ends_it_at_once_and_a_stop_removes_the_node),
+        TEST(rule_37_an_expired_session_ends_it_at_once_and_a_stop_removes_the_node),
         TEST(a_new_topic_gets_kafkas_nodes_and_its_replicas_hear_of_it),
         TEST(a_topic_without_an_id_is_given_one),
         TEST(a_deleted_topic_leaves_nothing_behind),
@@ -312,7 +312,7 @@ int main(void) {
         TEST(a_dead_broker_costs_each_partition_one_epoch),
         TEST(the_last_in_sync_replica_stays_in_the_set),
         TEST(a_bounced_broker_is_a_failure_and_a_startup),
-        TEST(a_state_somebody_else_changed_is_read_again_before_it_is_written),
+        TEST(rule_5_a_state_somebody_else_changed_is_read_again_before_it_is_written),
         TEST(a_replica_on_a_failed_directory_leaves_the_set),
         TEST(a_controlled_shutdown_moves_every_leader_and_answers_what_is_left),
         TEST(producer_ids_never_repeat_even_when_answers_get_lost),

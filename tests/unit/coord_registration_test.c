@@ -115,7 +115,7 @@ START_TEST(paths_cluster_id_and_broker_ids_are_made_as_kafka_makes_them) {
 }
 END_TEST
 
-START_TEST(a_broker_registers_with_its_czxid_and_again_after_its_session_expired) {
+START_TEST(rule_1_a_broker_registers_with_its_czxid_and_again_after_its_session_expired) {
     struct fixture fixture;
     struct outcome outcome = {0};
     struct call call;
@@ -192,7 +192,7 @@ END_TEST
 int main(void) {
     static const struct test tests[] = {
         TEST(paths_cluster_id_and_broker_ids_are_made_as_kafka_makes_them),
-        TEST(a_broker_registers_with_its_czxid_and_again_after_its_session_expired),
+        TEST(rule_1_a_broker_registers_with_its_czxid_and_again_after_its_session_expired),
         TEST(a_foreign_owner_is_waited_for_and_a_foreign_address_is_refused),
     };
     return run_tests("registration", tests, sizeof tests / sizeof tests[0]);

@@ -151,7 +151,7 @@ START_TEST(a_multi_is_all_or_nothing_and_says_which_part_failed) {
 }
 END_TEST
 
-START_TEST(a_watch_fires_once_however_often_it_was_asked_for) {
+START_TEST(rule_36_a_watch_fires_once_however_often_it_was_asked_for) {
     struct zookeeper_server server;
     struct session session;
     struct call call, again;
@@ -331,7 +331,7 @@ int main(void) {
     static const struct test tests[] = {
         TEST(nodes_are_made_read_changed_and_removed_below_a_chroot_that_is_created),
         TEST(a_multi_is_all_or_nothing_and_says_which_part_failed),
-        TEST(a_watch_fires_once_however_often_it_was_asked_for),
+        TEST(rule_36_a_watch_fires_once_however_often_it_was_asked_for),
         TEST(answers_come_in_the_order_of_the_calls_however_many_there_are),
         TEST(an_expired_session_ends_its_operations_and_a_new_one_is_opened),
         TEST(a_session_without_a_server_is_fenced_after_its_timeout_and_lives_on_when_it_returns),

@@ -272,7 +272,7 @@ START_TEST(the_notification_of_kafka_0_8_names_the_same_entity) {
 }
 END_TEST
 
-START_TEST(paths_are_spelt_and_read_back) {
+START_TEST(rule_35_paths_are_spelt_and_read_back) {
     char path[ZNODE_PATH_SIZE];
     ck_assert_str_eq(znode_partition_state_path(path, STR_LITERAL("a.b"), 12),
                      "/brokers/topics/a.b/partitions/12/state");
@@ -296,7 +296,7 @@ int main(void) {
         TEST(an_empty_config_or_producer_block_is_the_first_of_its_kind),
         TEST(texts_are_escaped_as_jackson_does),
         TEST(the_notification_of_kafka_0_8_names_the_same_entity),
-        TEST(paths_are_spelt_and_read_back),
+        TEST(rule_35_paths_are_spelt_and_read_back),
     };
     return run_tests("znode codec", tests, sizeof tests / sizeof tests[0]);
 }
