@@ -1,6 +1,6 @@
 # Targets about the project as a whole.
 
-.PHONY: deps demo cluster test test-fast sanitize tsan check-layers check-format integration
+.PHONY: deps demo cluster test test-fast sanitize tsan check-layers check-rules check-format integration
 
 ## make deps            install what is missing (apt-get; the only place with package names)
 deps:
@@ -31,6 +31,10 @@ tsan: deps
 ## make check-layers    who may include what
 check-layers:
 	@scripts/check-layers.sh
+
+## make check-rules     each of the forty rules of ZooKeeper mode has a test that names it
+check-rules:
+	@scripts/check-rules.sh
 
 ## make check-format    clang-format decides layout
 check-format:
