@@ -56,7 +56,7 @@ static void on_retry(struct timer *timer) {
 
 static void retry(struct broker *broker, const char *why) {
     const struct config *config = broker->config;
-    if (broker->shutdown_tries > config->controlled_shutdown_max_retries) {
+    if (broker->shutdown_tries >= config->controlled_shutdown_max_retries) {
         trace_warn(BROKER_AREA, "Proceeding to do an unclean shutdown as all the controlled shutdown attempts failed");
         close_modules(broker);
         return;
@@ -145,7 +145,7 @@ void broker_stop(struct broker *broker, void (*on_stopped)(void *context), void 
     }
     broker->phase = BROKER_STOPPING;
     trace_info(BROKER_AREA, "[KafkaServer id=%d] shutting down", broker->id);
-    if (broker->config->controlled_shutdown_enable) {
+    if (broker->config->controlled_shutdown_enable && broker->config->controlled_shutdown_max_retries > 0) {
         ask_controller(broker);
     } else {
         close_modules(broker);
