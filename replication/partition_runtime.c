@@ -339,6 +339,9 @@ int16_t partition_runtime_delete_records(struct partition_runtime *partition, in
     if (error != KAFKA_NONE) {
         return error;
     }
+    if (!log_get_config(partition->log)->delete) {
+        return KAFKA_POLICY_VIOLATION; /* compaction alone: what a key holds is not removed by its age */
+    }
     *ret_offset = offset == -1 ? partition->core.high_watermark : offset;
     if (*ret_offset < 0 || *ret_offset > partition->core.high_watermark) {
         return KAFKA_OFFSET_OUT_OF_RANGE;

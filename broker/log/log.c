@@ -230,6 +230,14 @@ bool log_is_fenced(const struct log *log) {
     return log->is_fenced;
 }
 
+int32_t log_producer_count(const struct log *log) {
+    return producer_state_count(&log->producers);
+}
+
+void log_each_producer(const struct log *log, log_producer_visitor *visit, void *context) {
+    producer_state_for_each(&log->producers, visit, context);
+}
+
 int log_producer_state(const struct log *log, int64_t producer_id, struct log_producer_state *ret) {
     return producer_state_find(&log->producers, producer_id, ret) ? 0 : ERR_NOT_FOUND;
 }

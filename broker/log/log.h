@@ -128,6 +128,10 @@ int log_increase_start_offset(struct log *log, int64_t offset);
 int log_offset_for_timestamp(struct log *log, int64_t timestamp, struct log_timestamp_offset *ret);
 /* Greatest timestamp and its offset (ListOffsets -3). */
 int log_offset_of_max_timestamp(struct log *log, struct log_timestamp_offset *ret);
+/* For ListOffsets of version 0, which knows segments only: their starts, and the log end, newest first, from the newest
+ * that is not younger than `timestamp` (-1: the log end; -2: the log start). At most `capacity`; returns how many. */
+int32_t log_offsets_before(const struct log *log, int64_t timestamp, int64_t wall_ms, int64_t *ret, int32_t capacity);
+int32_t log_segment_count(const struct log *log);
 /* Deletes segments past retention, all of them below high_watermark; rolls the active one first when it must go.
  * Returns the number of segments removed or an error. */
 int log_apply_retention(struct log *log, int64_t high_watermark, int64_t wall_ms);
@@ -154,5 +158,8 @@ struct log_producer_state {
     int64_t current_transaction_first_offset;
 };
 int log_producer_state(const struct log *log, int64_t producer_id, struct log_producer_state *ret);
+int32_t log_producer_count(const struct log *log);
+typedef void log_producer_visitor(void *context, const struct log_producer_state *producer);
+void log_each_producer(const struct log *log, log_producer_visitor *visit, void *context);
 
 #endif

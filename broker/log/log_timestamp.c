@@ -130,3 +130,26 @@ int log_offset_of_max_timestamp(struct log *log, struct log_timestamp_offset *re
     }
     return status >= 0 ? 0 : log_fence(log, status);
 }
+
+int32_t log_segment_count(const struct log *log) {
+    return log->segment_count;
+}
+
+int32_t log_offsets_before(const struct log *log, int64_t timestamp, int64_t wall_ms, int64_t *ret, int32_t capacity) {
+    int32_t count = 0;
+    const struct log_segment *last = log->segments[log->segment_count - 1];
+    bool is_earliest = timestamp == -2;
+    bool is_found = timestamp == -1;
+    is_found = is_found || (!is_earliest && wall_ms <= timestamp);
+    if (is_found && last->size > 0 && count < capacity) {
+        ret[count++] = log_end_offset(log);
+    }
+    for (int32_t i = is_earliest ? 0 : log->segment_count - 1; i >= 0 && count < capacity; i--) {
+        const struct log_segment *segment = log->segments[i];
+        is_found = is_found || is_earliest || segment_retention_timestamp(segment) <= timestamp;
+        if (is_found) {
+            ret[count++] = MAX(segment->base_offset, log->start_offset);
+        }
+    }
+    return count;
+}

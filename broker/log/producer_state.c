@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include <uthash.h>
+#include <utlist.h>
 
 #include "broker/base/check.h"
 #include "broker/base/crc32c.h"
@@ -24,18 +25,23 @@ struct producer_entry {
     int32_t batch_count;
     struct producer_batch batches[PRODUCER_BATCHES_MAX]; /* oldest first */
     UT_hash_handle hh;
+    struct producer_entry *prev;
+    struct producer_entry *next;
 };
 
 void producer_state_init(struct producer_state *state) {
     *state = (struct producer_state){0};
 }
 
+static void remove_entry(struct producer_state *state, struct producer_entry *entry) {
+    HASH_DEL(state->entries, entry);
+    DL_DELETE(state->oldest, entry);
+    free(entry);
+}
+
 void producer_state_clear(struct producer_state *state) {
-    struct producer_entry *entry;
-    struct producer_entry *next;
-    HASH_ITER(hh, state->entries, entry, next) {
-        HASH_DEL(state->entries, entry);
-        free(entry);
+    while (state->oldest != NULL) {
+        remove_entry(state, state->oldest);
     }
     state->open.count = 0;
     state->decided.count = 0;
@@ -55,7 +61,20 @@ static struct producer_entry *find_entry(const struct producer_state *state, int
     return entry;
 }
 
+/* Makes room for one more. When all are in a transaction, which takes a coordinator to begin, none is forgotten. */
+static void forget_oldest(struct producer_state *state) {
+    for (struct producer_entry *entry = state->oldest; entry != NULL; entry = entry->next) {
+        if (entry->transaction_first_offset < 0) {
+            remove_entry(state, entry);
+            return;
+        }
+    }
+}
+
 static struct producer_entry *add_entry(struct producer_state *state, int64_t producer_id) {
+    if (HASH_COUNT(state->entries) >= PRODUCERS_MAX) {
+        forget_oldest(state);
+    }
     struct producer_entry *entry = xcalloc(1, sizeof *entry);
     entry->producer_id = producer_id;
     entry->epoch = -1;
@@ -63,6 +82,7 @@ static struct producer_entry *add_entry(struct producer_state *state, int64_t pr
     entry->last_timestamp = -1;
     entry->transaction_first_offset = -1;
     HASH_ADD(hh, state->entries, producer_id, sizeof entry->producer_id, entry);
+    DL_APPEND(state->oldest, entry);
     return entry;
 }
 
@@ -175,6 +195,9 @@ bool producer_state_apply(struct producer_state *state, const struct record_batc
     struct producer_entry *entry = find_entry(state, batch->producer_id);
     if (entry == NULL) {
         entry = add_entry(state, batch->producer_id);
+    } else {
+        DL_DELETE(state->oldest, entry);
+        DL_APPEND(state->oldest, entry);
     }
     entry_set_epoch(entry, batch->producer_epoch);
     entry->last_timestamp = batch->max_timestamp;
@@ -253,8 +276,7 @@ void producer_state_expire(struct producer_state *state, int64_t wall_ms, int64_
     struct producer_entry *next;
     HASH_ITER(hh, state->entries, entry, next) {
         if (is_expired(entry->transaction_first_offset, entry->last_timestamp, wall_ms, expiration_ms)) {
-            HASH_DEL(state->entries, entry);
-            free(entry);
+            remove_entry(state, entry);
         }
     }
 }
@@ -282,7 +304,7 @@ bool producer_state_find(const struct producer_state *state, int64_t producer_id
     return entry != NULL;
 }
 
-void producer_state_for_each(const struct producer_state *state, producer_visitor *visit, void *context) {
+void producer_state_for_each(const struct producer_state *state, log_producer_visitor *visit, void *context) {
     for (const struct producer_entry *entry = state->entries; entry != NULL; entry = entry->hh.next) {
         struct log_producer_state view = entry_view(entry);
         visit(context, &view);

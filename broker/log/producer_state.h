@@ -15,6 +15,10 @@
 
 /* A producer has at most five requests in flight, so a repeated batch is one of its last five. */
 #define PRODUCER_BATCHES_MAX 5
+/* Producers of one partition that are remembered, some 35 MB; Kafka has no bound, and whoever draws ids without end
+ * fills its memory. Beyond it the one silent longest, of those outside of a transaction, is forgotten, as expiry would:
+ * only a repetition by just that producer would go unnoticed. */
+#define PRODUCERS_MAX 131072
 
 struct producer_batch {
     int32_t last_sequence;
@@ -40,6 +44,7 @@ struct producer_transactions {
 
 struct producer_state {
     struct producer_entry *entries; /* hash by producer id */
+    struct producer_entry *oldest;  /* all of them in a list, the one heard of last at its end */
     struct producer_transactions open;
     struct producer_transactions decided;
     int64_t end_offset;      /* the state covers the log up to here */
@@ -92,8 +97,7 @@ int64_t producer_state_first_unstable(const struct producer_state *state);
 void producer_state_expire(struct producer_state *state, int64_t wall_ms, int64_t expiration_ms);
 int32_t producer_state_count(const struct producer_state *state);
 bool producer_state_find(const struct producer_state *state, int64_t producer_id, struct log_producer_state *ret);
-typedef void producer_visitor(void *context, const struct log_producer_state *producer);
-void producer_state_for_each(const struct producer_state *state, producer_visitor *visit, void *context);
+void producer_state_for_each(const struct producer_state *state, log_producer_visitor *visit, void *context);
 
 /* Snapshot bytes, appended to ret, in the order in which Kafka's hash map yields producers. */
 void producer_state_encode(const struct producer_state *state, struct byte_buffer *ret);

@@ -30,6 +30,7 @@
 #include "generated/protocol/describe_configs.h"
 #include "generated/protocol/describe_groups.h"
 #include "generated/protocol/describe_log_dirs.h"
+#include "generated/protocol/describe_producers.h"
 #include "generated/protocol/elect_leaders.h"
 #include "generated/protocol/fetch.h"
 #include "generated/protocol/find_coordinator.h"

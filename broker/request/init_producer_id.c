@@ -1,7 +1,7 @@
 /* InitProducerId for idempotent producers: a new id with epoch 0, whatever the request brings along.
  *
- * Transactional ids belong to a transaction coordinator. This broker has none, and says so in the words a client knows.
- */
+ * Transactional ids belong to a transaction coordinator. This broker has none, and refuses them with an error that
+ * clients take for final: one that may be tried again would keep them waiting for nothing. */
 #include "generated/protocol/init_producer_id.h"
 #include "broker/base/check.h"
 #include "broker/protocol/errors.h"
@@ -36,7 +36,7 @@ void handle_init_producer_id(struct request *request) {
         answer(request,
                message->transactional_id.size == 0 ? KAFKA_INVALID_REQUEST
                : is_timeout_bad                    ? KAFKA_INVALID_TRANSACTION_TIMEOUT
-                                                   : KAFKA_COORDINATOR_NOT_AVAILABLE,
+                                                   : KAFKA_UNSUPPORTED_VERSION,
                -1);
         return;
     }

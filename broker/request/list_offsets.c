@@ -3,6 +3,8 @@
  * Consumers see up to the high watermark, read_committed ones up to the last stable offset, followers and the debugging
  * consumer everything (zookeeper-mode.md 4.9). A partition named twice is an error for both. */
 #include "generated/protocol/list_offsets.h"
+#include "broker/base/check.h"
+#include "broker/base/clock.h"
 #include "broker/base/errors.h"
 #include "broker/log/log.h"
 #include "broker/protocol/errors.h"
@@ -22,7 +24,7 @@ enum special_timestamp {
 };
 
 struct offset_query {
-    const struct request *request;
+    struct request *request;
     struct partition_runtime *partition;
     struct log *log;
     int64_t timestamp;
@@ -80,13 +82,25 @@ static int16_t find(const struct offset_query *query, struct log_timestamp_offse
     }
 }
 
-/* Version 0 answers a list, newest first; it knows times of segments only, and the nearest we can say is the offset
- * of the time itself. */
-static void fill_old_style(struct request *request, const struct log_timestamp_offset *found, int32_t offsets_max,
+/* Version 0 answers a list, newest first, and knows starts of segments only. A consumer sees the high watermark in
+ * place of what lies beyond it. */
+static void fill_old_style(const struct offset_query *query, int32_t offsets_max,
                            struct list_offsets_response_list_offsets_partition_response *ret) {
-    ret->old_style_offsets = ARENA_ARRAY(&request->arena, int64_t, 1);
-    ret->old_style_offsets_count = found->offset >= 0 && offsets_max > 0 ? 1 : 0;
-    ret->old_style_offsets[0] = found->offset;
+    struct request *request = query->request;
+    const struct list_offsets_request *message = request->message;
+    int32_t capacity = MAX(0, MIN(offsets_max, log_segment_count(query->log) + 1));
+    int64_t *offsets = ARENA_ARRAY(&request->arena, int64_t, capacity + 1);
+    int32_t count =
+        log_offsets_before(query->log, query->timestamp, clock_wall_ms(request->context->clock), offsets + 1, capacity);
+    int32_t from = 1;
+    if (message->replica_id == -1 && count > 0 && offsets[1] > query->end) {
+        while (from <= count && offsets[from] > query->end) {
+            from++;
+        }
+        offsets[--from] = query->end;
+    }
+    ret->old_style_offsets = offsets + from;
+    ret->old_style_offsets_count = count + 1 - from;
 }
 
 static void answer_partition(struct request *request, struct str topic,
@@ -110,21 +124,21 @@ static void answer_partition(struct request *request, struct str topic,
     }
     query.log = partition_runtime_log(query.partition);
     query.end = visible_end(message, query.partition, query.log);
+    if (version == 0) {
+        fill_old_style(&query, asked->max_num_offsets, ret);
+        return;
+    }
     bool is_consumer = message->replica_id == -1;
     bool is_lagging =
         partition_runtime_high_watermark(query.partition) < partition_runtime_leader_epoch_start(query.partition);
     struct log_timestamp_offset found;
     ret->error_code = find(&query, &found);
     bool depends_on_end = asked->timestamp != TIMESTAMP_EARLIEST && asked->timestamp != TIMESTAMP_EARLIEST_LOCAL;
-    if (ret->error_code == KAFKA_NONE && version > 0 && is_consumer && is_lagging && depends_on_end &&
+    if (ret->error_code == KAFKA_NONE && is_consumer && is_lagging && depends_on_end &&
         (asked->timestamp == TIMESTAMP_LATEST || found.offset < 0)) {
         ret->error_code = version >= 5 ? KAFKA_OFFSET_NOT_AVAILABLE : KAFKA_LEADER_NOT_AVAILABLE;
     }
     if (ret->error_code != KAFKA_NONE) {
-        return;
-    }
-    if (version == 0) {
-        fill_old_style(request, &found, asked->max_num_offsets, ret);
         return;
     }
     ret->timestamp = found.timestamp;

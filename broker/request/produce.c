@@ -3,8 +3,10 @@
  * The records are appended where they lie in the frame; the next request of the connection is served while this one
  * waits for its followers, which is what makes pipelined producers fast and keeps their order. */
 #include "generated/protocol/produce.h"
+#include "broker/base/bytes.h"
 #include "broker/base/check.h"
 #include "broker/protocol/errors.h"
+#include "broker/protocol/record_batch.h"
 #include "broker/request/context.h"
 #include "broker/request/handlers.h"
 #include "broker/request/leaders.h"
@@ -56,16 +58,26 @@ static void fill_answer(struct produce *produce, const struct log_append_info *i
     }
 }
 
+/* A transactional batch that no coordinator will ever end would hold back every read_committed consumer for good. The
+ * codes are Kafka's, for a request that names no transaction and for a partition that is not part of it. */
+static int16_t refuse_transactional(const struct produce_request *message, const struct records *records) {
+    if (records->size <= BATCH_AT_ATTRIBUTES + 1 || records->data[BATCH_AT_MAGIC] < 2 ||
+        (load_i16(records->data + BATCH_AT_ATTRIBUTES) & BATCH_TRANSACTIONAL) == 0) {
+        return KAFKA_NONE;
+    }
+    return str_is_null(message->transactional_id) ? KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+                                                  : KAFKA_INVALID_TXN_STATE;
+}
+
 static void append(struct produce *produce, struct str topic, const struct produce_request_partition_produce_data *data,
                    struct produce_response_partition_produce_response *answer) {
     struct request *request = produce->request;
     const struct produce_request *message = request->message;
     struct log_append_info info = {.log_start_offset = -1, .record_error_index = -1, .log_append_time_ms = -1};
     struct partition_runtime *partition = NULL;
-    if (data->records.size < 0) {
-        /* Apache Kafka 3.9 never answers null records; we do (zookeeper-mode.md 7.1). */
-        info.error_code = KAFKA_INVALID_RECORD;
-    } else {
+    /* Apache Kafka 3.9 never answers null records; we do (zookeeper-mode.md 7.1). */
+    info.error_code = data->records.size < 0 ? KAFKA_INVALID_RECORD : refuse_transactional(message, &data->records);
+    if (info.error_code == KAFKA_NONE) {
         struct slice records = {data->records.data, data->records.size};
         replica_manager_append(request->context->replicas, topic, data->index, records, message->acks,
                                LOG_ORIGIN_CLIENT, request->header.api_version, &info, &partition);

@@ -57,6 +57,8 @@ static struct clock *fixture_clock;
 static void (*fixture_topic_config)(void *context, const char *topic, struct log_config *ret_config);
 static struct partition_throttle (*fixture_throttle)(void *context, const char *topic, int32_t partition);
 static int32_t fixture_port = 9092; /* of every broker of become_leader() */
+static int32_t fixture_in_sync = 0; /* how many of its replicas are in sync; 0: all */
+static int32_t fixture_leader = 1;  /* whom become_leader() makes the leader; this broker is 1 */
 /* What the double of the controller says. */
 static int16_t fake_controller_error;
 static int64_t fake_next_producer_id;
@@ -237,6 +239,8 @@ static inline void fixture_start(void) {
     fake_controller_error = KAFKA_NONE;
     fake_next_producer_id = 1000;
     fake_blocks = 0;
+    fixture_leader = 1;
+    fixture_in_sync = 0;
     memset(&fx, 0, sizeof fx);
     fx.world = memory_world_create();
     fx.clock = fixture_clock != NULL ? fixture_clock : memory_clock(fx.world);
@@ -340,10 +344,11 @@ static inline void become_leader(const char *topic, int32_t *replicas, int32_t c
     }
     update_metadata_request_update_metadata_partition_state_init(&known);
     known.controller_epoch = 1;
-    known.leader = 1;
+    known.leader = fixture_leader;
     known.leader_epoch = leader_epoch;
     known.isr = known.replicas = replicas;
-    known.isr_count = known.replicas_count = count;
+    known.replicas_count = count;
+    known.isr_count = fixture_in_sync > 0 ? fixture_in_sync : count;
     update_metadata_request_update_metadata_topic_state_init(&known_topic);
     known_topic.topic_name = str_from(topic);
     known_topic.topic_id = TOPIC_ID;
@@ -366,10 +371,11 @@ static inline void become_leader(const char *topic, int32_t *replicas, int32_t c
     leader_and_isr_request_init(&lead);
     leader_and_isr_request_leader_and_isr_partition_state_init(&state);
     state.controller_epoch = 1;
-    state.leader = 1;
+    state.leader = fixture_leader;
     state.leader_epoch = leader_epoch;
     state.isr = state.replicas = replicas;
-    state.isr_count = state.replicas_count = count;
+    state.replicas_count = count;
+    state.isr_count = fixture_in_sync > 0 ? fixture_in_sync : count;
     state.is_new = true;
     leader_and_isr_request_leader_and_isr_topic_state_init(&state_topic);
     state_topic.topic_name = str_from(topic);

@@ -305,6 +305,37 @@ START_TEST(sequences_are_held_to_their_order_and_the_last_five_may_come_again) {
 }
 END_TEST
 
+START_TEST(producers_beyond_the_bound_are_forgotten_the_silent_ones_first) {
+    struct producer_state state;
+    struct record_batch batch = {.producer_epoch = 0, .base_sequence = 0, .record_count = 1};
+    struct producer_completed completed;
+    struct log_producer_state found;
+    producer_state_init(&state);
+    for (int64_t id = 0; id < PRODUCERS_MAX; id++) {
+        batch.producer_id = id;
+        batch.base_offset = batch.last_offset = id;
+        batch.attributes = id == 1 ? BATCH_TRANSACTIONAL : 0;
+        producer_state_apply(&state, &batch, NULL, &completed);
+    }
+    batch.producer_id = 0; /* the first one speaks again */
+    batch.attributes = 0;
+    batch.base_sequence = 1;
+    producer_state_apply(&state, &batch, NULL, &completed);
+    batch.base_sequence = 0;
+    for (int64_t id = PRODUCERS_MAX; id < PRODUCERS_MAX + 2; id++) {
+        batch.producer_id = id;
+        producer_state_apply(&state, &batch, NULL, &completed);
+    }
+    ck_assert_int_eq(producer_state_count(&state), PRODUCERS_MAX);
+    ck_assert(producer_state_find(&state, 0, &found));
+    ck_assert(producer_state_find(&state, 1, &found)); /* in a transaction */
+    ck_assert(!producer_state_find(&state, 2, &found));
+    ck_assert(!producer_state_find(&state, 3, &found));
+    ck_assert(producer_state_find(&state, 4, &found));
+    producer_state_deinit(&state);
+}
+END_TEST
+
 START_TEST(transactions_open_and_end_and_old_coordinators_are_fenced) {
     open_log();
     struct test_batch batch = test_batch_of(2);
@@ -416,6 +447,7 @@ int main(void) {
         TEST(every_codec_is_checked_and_recoded_to_every_other),
         TEST(log_append_time_is_written_into_the_header),
         TEST(sequences_are_held_to_their_order_and_the_last_five_may_come_again),
+        TEST(producers_beyond_the_bound_are_forgotten_the_silent_ones_first),
         TEST(transactions_open_and_end_and_old_coordinators_are_fenced),
         TEST(old_formats_go_down_and_come_up_again),
         TEST(a_batch_that_unpacks_without_end_is_refused_with_bounded_memory),
