@@ -203,6 +203,7 @@ void broker_wire(struct broker *broker) {
         .leader_imbalance_check_ms = (int64_t)config->leader_imbalance_check_interval_seconds * 1000,
         .leader_imbalance_percentage = config->leader_imbalance_per_broker_percentage,
         .socket_timeout_ms = config->controller_socket_timeout_ms,
+        .queue_bytes_max = seams->controller_queue_bytes_max,
     };
     broker->controller = controller_runtime_create(&controller, seams->clock, seams->coord, seams->transport);
     broker->topics = topic_admin_create(config, seams->clock, seams->coord, broker->image, seams->seed);

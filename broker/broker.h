@@ -5,6 +5,7 @@
 #ifndef OTTLA_BROKER_H
 #define OTTLA_BROKER_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "broker/base/clock.h"
@@ -23,6 +24,8 @@ struct broker_seams {
     struct coord *coord;
     /* Where randomness starts: topic and cluster ids, placement. */
     uint64_t seed;
+    /* Bytes of commands that may wait for a broker while this one is controller; 0: 64 MiB. */
+    size_t controller_queue_bytes_max;
     /* Called on the loop: the broker is registered and serves (once), or can go no further (once; message is one
      * clear line; the process should end with a status other than 0). Before the first registration frames wait in
      * their sockets: the owner starts to read when on_serving comes. */
