@@ -22,7 +22,7 @@ static void on_read(void *context, int error, struct slice data, const struct co
         request_context->feature_count = 0;
         return;
     }
-    if (error != 0) {
+    if (error != 0 || broker->phase != BROKER_SERVING) {
         return; /* a new session or the next change reads again */
     }
     arena_reset(&broker->features_arena, SIZE_MAX);
@@ -33,14 +33,15 @@ static void on_read(void *context, int error, struct slice data, const struct co
         request_context->features_epoch = -1;
         return;
     }
-    for (int32_t i = 0; i < feature.feature_count && i < REQUEST_FEATURES_MAX; i++) {
-        const struct znode_feature_range *range = &feature.features[i];
-        request_context->features[i] = (struct request_feature){
-            .name = arena_str(&broker->features_arena, range->name).data,
-            .version_min = (int16_t)range->min_version,
-            .version_max = (int16_t)range->max_version,
-        };
-        request_context->feature_count = i + 1;
+    if (feature.status == 0) {
+        request_context->features_epoch = -1;
+        return; /* versioning is switched off: what stands there does not count */
+    }
+    if (feature.feature_count > 0) {
+        /* As Kafka does; the controller leaves such a broker out (and this version supports no feature at all). */
+        broker_fail(broker, "The cluster has finalized the feature %.*s, which this broker does not support",
+                    STR_ARGS(feature.features[0].name));
+        return;
     }
     request_context->features_epoch = stat->version;
 }
