@@ -32,6 +32,7 @@ void replica_manager_destroy(struct replica_manager *manager) {
     if (manager == NULL) {
         return;
     }
+    manager->config.on_leadership = NULL; /* coordinators stand on this manager and are gone by now */
     replica_manager_stop(manager);
     HASH_ITER(hh, manager->partitions, partition, after) {
         partition_runtime_destroy(partition);
