@@ -13,7 +13,7 @@
 #include "tests/lib/zookeeper.h"
 
 #define PORT 21220
-#define SESSION_TIMEOUT_MS 1000
+#define SESSION_TIMEOUT_MS 10000
 
 struct outcome {
     bool is_done;
