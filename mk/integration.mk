@@ -1,13 +1,16 @@
 # Programs the integration tests run. librdkafka is linked here and nowhere else.
 
 WITNESS := $(BUILD)/tests/witness
+GROUP_MEMBER := $(BUILD)/tests/group_member
 EXPIRE := $(BUILD)/tests/expire
 
-# Never sanitized: it is the witness, not the accused, and librdkafka is not instrumented.
-$(WITNESS): tests/integration/witness.c broker/base/check.c
+# Never sanitized: they are witnesses, not the accused, and librdkafka is not instrumented.
+$(GROUP_MEMBER): tests/interop/group_member.c
+$(WITNESS): tests/integration/witness.c
+$(WITNESS) $(GROUP_MEMBER): broker/base/check.c
 	@mkdir -p $(@D)
 	@echo "CC   $@"
-	$(Q)$(CC) -std=gnu17 -g -O2 $(WARNINGS) -D_GNU_SOURCE -I. $^ -lrdkafka -o $@
+	$(Q)$(CC) -std=gnu17 -g -O2 $(WARNINGS) -D_GNU_SOURCE -I. $(filter %.c,$^) -lrdkafka -o $@
 
 $(EXPIRE): $(BUILD)/obj/tests/integration/expire.o $(LIBRARY)
 	@mkdir -p $(@D)
