@@ -221,10 +221,11 @@ void broker_destroy(struct broker *broker) {
     directory_report_stop(&broker->directory_report);
     if (broker->dispatcher != NULL) {
         dispatcher_destroy(broker->dispatcher);
-        group_runtime_destroy(broker->groups);
+        group_runtime_stop(broker->groups);
         topic_admin_destroy(broker->topics);
         controller_runtime_destroy(broker->controller);
-        replica_manager_destroy(broker->replicas);
+        replica_manager_destroy(broker->replicas); /* which tells the groups of every partition it gives up */
+        group_runtime_destroy(broker->groups);
         image_destroy(broker->image);
     }
     registration_destroy(broker->registration);

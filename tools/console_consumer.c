@@ -11,7 +11,7 @@
 
 #include "broker/base/check.h"
 #include "broker/base/errors.h"
-#include "tools/client/consumer.h"
+#include "tools/client/group.h"
 #include "tools/formatter.h"
 #include "tools/options.h"
 #include "tools/signals.h"
@@ -22,6 +22,7 @@
 /* What the record callback returns to end the poll. */
 #define STOP_ENOUGH 1
 #define STOP_FAILED 2
+#define OWN_GROUPS 100000
 
 static const struct option_spec specs[] = {
     {"bootstrap-server", OPTION_REQUIRED, "String: server to connect to", "REQUIRED: the brokers, host:port[,...]."},
@@ -34,7 +35,7 @@ static const struct option_spec specs[] = {
     {"formatter-config", OPTION_REQUIRED, "String: config file", "A file of formatter settings; --property beats it."},
     {"from-beginning", OPTION_FLAG, NULL, "Begin with the earliest record instead of the next one to come."},
     {"group", OPTION_REQUIRED, "String: consumer group id",
-     "The consumer group; not available before consumer groups are."},
+     "The consumer group; without it a group of its own, which commits nothing."},
     {"help", OPTION_FLAG, NULL, "Show this."},
     {"include", OPTION_REQUIRED, "String: Java regex (String)", "Consume all topics that match."},
     {"isolation-level", OPTION_REQUIRED, "String", "read_uncommitted or read_committed. (default: read_uncommitted)"},
@@ -57,6 +58,8 @@ static const struct option_spec specs[] = {
 
 struct console {
     struct consumer consumer;
+    struct group_member member; /* unless one partition was asked for */
+    bool is_in_group;
     struct formatter *formatter;
     int64_t messages;
     int64_t messages_max; /* -1: no end */
@@ -89,9 +92,9 @@ static int check_options(const struct options *options) {
     return options_check_required(options, (const char *const[]){"bootstrap-server", NULL});
 }
 
-/* --group, --consumer-property and --consumer.config must name one group. 0 or the exit status. */
+/* --group, --consumer-property and --consumer.config must name one group, or none: NULL. 0 or the exit status. */
 static int check_group(const struct options *options, const struct property_list *from_file,
-                       const struct property_list *from_line) {
+                       const struct property_list *from_line, const char **ret_group) {
     const char *ids[] = {options_text(options, "group"), property_list_get(from_line, "group.id"),
                          property_list_get(from_file, "group.id")};
     const char *distinct[ARRAY_SIZE(ids)];
@@ -116,11 +119,7 @@ static int check_group(const struct options *options, const struct property_list
     if (count > 0 && options_has(options, "partition")) {
         return options_usage(options, "Options group and partition cannot be specified together.");
     }
-    if (count > 0) {
-        fprintf(stderr, "Consumer groups are not available yet: --group and group.id arrive with them. Without a group "
-                        "this tool reads all partitions of the topic.\n");
-        return 1;
-    }
+    *ret_group = count > 0 ? distinct[0] : NULL;
     return 0;
 }
 
@@ -152,6 +151,21 @@ static int load_properties(const char *path, struct property_list *ret) {
     return 0;
 }
 
+/* The group of --group and the like; else one of our own, as Kafka names them, which commits only if told to. */
+static void set_group(struct property_list *settings, const char *group) {
+    if (group == NULL) {
+        uint64_t drawn = (uint64_t)getpid() * UINT64_C(0x9e3779b97f4a7c15) ^ (uint64_t)monotonic_ms();
+        char *own = xasprintf("console-consumer-%d", (int)(drawn % OWN_GROUPS));
+        property_list_set(settings, "group.id", own);
+        free(own);
+        if (property_list_get(settings, "enable.auto.commit") == NULL) {
+            property_list_set(settings, "enable.auto.commit", "false");
+        }
+    } else {
+        property_list_set(settings, "group.id", group);
+    }
+}
+
 /* The consumer's settings: file, --consumer-property over it, and the reset policy. 0 or the exit status. */
 static int gather_settings(const struct options *options, struct property_list *ret) {
     struct property_list from_file = {0};
@@ -160,13 +174,15 @@ static int gather_settings(const struct options *options, struct property_list *
     for (size_t i = 0; i < options_count(options, "consumer-property"); i++) {
         property_list_set_pair(&from_line, options_nth(options, "consumer-property", i));
     }
-    status = status != 0 ? status : check_group(options, &from_file, &from_line);
+    const char *group = NULL;
+    status = status != 0 ? status : check_group(options, &from_file, &from_line, &group);
     for (size_t i = 0; i < from_file.count; i++) {
         property_list_set(ret, from_file.entries[i].key, from_file.entries[i].value);
     }
     for (size_t i = 0; i < from_line.count; i++) {
         property_list_set(ret, from_line.entries[i].key, from_line.entries[i].value);
     }
+    set_group(ret, group);
     property_list_deinit(&from_file);
     property_list_deinit(&from_line);
     if (status != 0) {
@@ -274,6 +290,35 @@ static int parse_settings(const struct property_list *settings, struct consumer_
     return error;
 }
 
+static int parse_group(const struct property_list *settings, struct group_settings *ret, struct failure *failure) {
+    int64_t interval_ms = 0;
+    int64_t session_ms = 0;
+    int64_t heartbeat_ms = 0;
+    int64_t rebalance_ms = 0;
+    const struct {
+        const char *key;
+        int64_t fallback;
+        int64_t *to;
+    } numbers[] = {{"auto.commit.interval.ms", 5000, &interval_ms},
+                   {"session.timeout.ms", 45000, &session_ms},
+                   {"heartbeat.interval.ms", 3000, &heartbeat_ms},
+                   {"max.poll.interval.ms", 300000, &rebalance_ms}};
+    int error = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(numbers) && error == 0; i++) {
+        error = number_of(settings, numbers[i].key, numbers[i].fallback, numbers[i].to, failure);
+    }
+    *ret = (struct group_settings){
+        .group_id = property_list_get(settings, "group.id"),
+        .instance_id = property_list_get(settings, "group.instance.id"),
+        .auto_commit = property_list_bool(settings, "enable.auto.commit", true),
+        .auto_commit_interval_ms = interval_ms,
+        .session_timeout_ms = (int32_t)session_ms,
+        .heartbeat_interval_ms = (int32_t)heartbeat_ms,
+        .rebalance_timeout_ms = (int32_t)rebalance_ms,
+    };
+    return error;
+}
+
 static int on_record(void *context, const struct consumer_record *record) {
     struct console *console = context;
     console->messages++;
@@ -299,7 +344,8 @@ static int read_records(struct console *console, struct failure *failure) {
         int64_t deadline_ms = console->timeout_ms < 0 || console->timeout_ms > INT64_MAX - console->last_ms
                                   ? INT64_MAX
                                   : console->last_ms + console->timeout_ms;
-        int error = consumer_poll(&console->consumer, deadline_ms, failure);
+        int error = console->is_in_group ? group_poll(&console->member, deadline_ms, failure)
+                                         : consumer_poll(&console->consumer, deadline_ms, failure);
         if (fflush(stdout) != 0) {
             console->output_lost = true;
             return STOP_ENOUGH;
@@ -364,6 +410,7 @@ static int report_end(struct console *console, int reason, const struct failure 
 static int consume(const struct options *options, const struct property_list *settings,
                    struct consumer_settings *consumer_settings, struct console *console, struct failure *failure) {
     struct client client = {0};
+    struct group_settings group = {0};
     int64_t request_timeout_ms = 0;
     const char *pattern = options_text(options, "include");
     pattern = pattern != NULL ? pattern : options_text(options, "whitelist");
@@ -376,9 +423,11 @@ static int consume(const struct options *options, const struct property_list *se
     consumer_settings->filter = filter;
     consumer_settings->topic = options_text(options, "topic");
     error = error != 0 ? error : parse_settings(settings, consumer_settings, &request_timeout_ms, failure);
+    error = error != 0 ? error : parse_group(settings, &group, failure);
+    console->is_in_group = consumer_settings->partition < 0;
+    consumer_settings->by_assignment = console->is_in_group;
     const char *client_id = property_list_get(settings, "client.id");
-    char *log_name =
-        xasprintf("Consumer clientId=%s, groupId=console-consumer-%ld", client_id, (long)(getpid() % 100000));
+    char *log_name = xasprintf("Consumer clientId=%s, groupId=%s", client_id, property_list_get(settings, "group.id"));
     struct client_settings client_settings = {
         .bootstrap = options_text(options, "bootstrap-server"),
         .client_id = client_id,
@@ -398,7 +447,13 @@ static int consume(const struct options *options, const struct property_list *se
     } else {
         signal(SIGPIPE, SIG_IGN);
         consumer_init(&console->consumer, &client, consumer_settings, on_record, console);
+        if (console->is_in_group) {
+            group_member_init(&console->member, &console->consumer, &group);
+        }
         int reason = read_records(console, failure);
+        if (console->is_in_group) {
+            group_member_close(&console->member);
+        }
         status = report_end(console, reason, failure, client_settings.cancel_fd,
                             options_has(options, "enable-systest-events"), &signal_number);
         consumer_deinit(&console->consumer);

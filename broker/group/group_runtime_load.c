@@ -46,6 +46,7 @@ static void free_load(struct group_load *load) {
     free(load->bytes);
     arena_deinit(&load->arena);
     free(load);
+    group_runtime_free_if_over(runtime);
 }
 
 void group_shard_cancel_load(struct group_shard *shard) {

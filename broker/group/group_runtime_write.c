@@ -365,6 +365,7 @@ static void write_offsets(struct group_entry *entry, struct group_commit *commit
     commit->write.on_done = on_committed;
     commit->write.on_overdue = on_commit_overdue;
     batch_builder_begin(&builder, &runtime->buffer, clock_wall_ms(runtime->clock));
+    builder.base_sequence = 0; /* as Kafka has it in these, though there is no producer */
     collect(runtime, entry->group.id, commit, &builder);
     int16_t error = KAFKA_NONE;
     if (commit->kept_count > 0) {

@@ -8,7 +8,7 @@
 #define NO_SEQUENCE (-1)
 
 void batch_builder_begin(struct batch_builder *builder, struct byte_buffer *buffer, int64_t timestamp_ms) {
-    *builder = (struct batch_builder){.buffer = buffer, .timestamp_ms = timestamp_ms};
+    *builder = (struct batch_builder){.buffer = buffer, .timestamp_ms = timestamp_ms, .base_sequence = NO_SEQUENCE};
     buffer->size = 0;
     memset(byte_buffer_reserve(buffer, BATCH_HEADER_SIZE), 0, BATCH_HEADER_SIZE);
     buffer->size = BATCH_HEADER_SIZE;
@@ -56,7 +56,7 @@ struct slice batch_builder_finish(struct batch_builder *builder) {
     store_i64(batch + BATCH_AT_MAX_TIMESTAMP, builder->timestamp_ms);
     store_i64(batch + BATCH_AT_PRODUCER_ID, NO_PRODUCER);
     store_i16(batch + BATCH_AT_PRODUCER_EPOCH, NO_PRODUCER);
-    store_i32(batch + BATCH_AT_BASE_SEQUENCE, NO_SEQUENCE);
+    store_i32(batch + BATCH_AT_BASE_SEQUENCE, builder->base_sequence);
     store_i32(batch + BATCH_AT_RECORD_COUNT, builder->count);
     record_batch_update_crc(batch, size);
     return (struct slice){batch, size};

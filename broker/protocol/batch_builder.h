@@ -11,9 +11,10 @@ struct batch_builder {
     struct byte_buffer *buffer; /* the batch being built is its whole content */
     int64_t timestamp_ms;       /* of every record */
     int32_t count;
+    int32_t base_sequence;
 };
 
-/* An empty batch of magic 2, without producer, in the place of what the buffer held. */
+/* An empty batch of magic 2, without producer or sequence, in the place of what the buffer held. */
 void batch_builder_begin(struct batch_builder *builder, struct byte_buffer *buffer, int64_t timestamp_ms);
 /* A value of size -1 is null: a tombstone. */
 void batch_builder_add(struct batch_builder *builder, struct slice key, struct slice value);

@@ -310,8 +310,8 @@ static inline void fixture_finish(void) {
     memory_run(fx.world);
     ck_assert_int_eq(dispatcher_in_flight(fx.dispatcher), 0);
     dispatcher_destroy(fx.dispatcher);
-    group_runtime_destroy(fx.groups);
     replica_manager_destroy(fx.replicas);
+    group_runtime_destroy(fx.groups);
     image_destroy(fx.image);
     log_manager_destroy(fx.logs);
     memory_run(fx.world);

@@ -18,12 +18,19 @@
 #include "generated/protocol/describe_log_dirs.h"
 #include "generated/protocol/elect_leaders.h"
 #include "generated/protocol/fetch.h"
+#include "generated/protocol/find_coordinator.h"
+#include "generated/protocol/heartbeat.h"
 #include "generated/protocol/incremental_alter_configs.h"
 #include "generated/protocol/init_producer_id.h"
+#include "generated/protocol/join_group.h"
+#include "generated/protocol/leave_group.h"
 #include "generated/protocol/list_offsets.h"
 #include "generated/protocol/list_partition_reassignments.h"
 #include "generated/protocol/metadata.h"
+#include "generated/protocol/offset_commit.h"
+#include "generated/protocol/offset_fetch.h"
 #include "generated/protocol/produce.h"
+#include "generated/protocol/sync_group.h"
 #include "tools/client/broker_connection.h"
 
 /* name, key, lowest and highest version used, first flexible version */
@@ -32,6 +39,13 @@
     X(fetch, 1, 4, 17, 12)                                                                                             \
     X(list_offsets, 2, 1, 9, 6)                                                                                        \
     X(metadata, 3, 1, 12, 9)                                                                                           \
+    X(offset_commit, 8, 7, 9, 8)                                                                                       \
+    X(offset_fetch, 9, 5, 7, 6)                                                                                        \
+    X(find_coordinator, 10, 0, 3, 3)                                                                                   \
+    X(join_group, 11, 5, 9, 6)                                                                                         \
+    X(heartbeat, 12, 3, 4, 4)                                                                                          \
+    X(leave_group, 13, 3, 5, 4)                                                                                        \
+    X(sync_group, 14, 3, 5, 4)                                                                                         \
     X(create_topics, 19, 1, 7, 5)                                                                                      \
     X(delete_topics, 20, 1, 5, 4)                                                                                      \
     X(delete_records, 21, 0, 2, 2)                                                                                     \

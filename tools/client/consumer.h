@@ -1,5 +1,5 @@
-/* A consumer of assigned partitions, without a group: finds leaders and offsets, fetches from all leaders at once and
- * hands out records one by one.
+/* A consumer of assigned partitions: finds leaders and offsets, fetches from all leaders at once and hands out records
+ * one by one. Groups are group.h.
  *
  * Fetches run on connections of their own, so that a long poll never stands in the way of metadata. Nothing runs in the
  * background: consumer_poll() does everything. */
@@ -40,6 +40,7 @@ struct consumer_settings {
     bool read_committed;
     bool exclude_internal; /* of what the filter matches */
     bool auto_create;
+    bool by_assignment; /* reads what consumer_assign() says, of whatever topic */
     bool check_crcs;
     const char *rack; /* "" for none */
     int32_t max_wait_ms;
@@ -89,6 +90,11 @@ struct consumer {
 void consumer_init(struct consumer *consumer, struct client *client, const struct consumer_settings *settings,
                    consumer_callback *on_record, void *context);
 void consumer_deinit(struct consumer *consumer);
+
+/* By assignment: begins with one more partition at this offset; without a topic everything is dropped. */
+void consumer_assign(struct consumer *consumer, const struct str *topic, int32_t partition, int64_t offset);
+/* Whether the settings ask for this topic, by name or by pattern. */
+bool consumer_wants(const struct consumer *consumer, struct str topic);
 
 /* Works until records have been handed out or the deadline has come. Returns 0; ERR_CLOSING for the user's interrupt;
  * what the callback returned; ERR_INVALID with the failure set when there is no going on. */

@@ -37,6 +37,27 @@ static struct consumer_partition *add_partition(struct consumer *consumer, struc
     return partition;
 }
 
+void consumer_assign(struct consumer *consumer, const struct str *topic, int32_t partition, int64_t offset) {
+    if (topic == NULL) {
+        /* Answers still under way are for offsets that may not be the next ones any more. */
+        for (int32_t i = 0; i < consumer->fetcher_count; i++) {
+            if (consumer->fetchers[i]->is_waiting) {
+                broker_connection_close(&consumer->fetchers[i]->connection);
+                consumer->fetchers[i]->is_waiting = false;
+            }
+        }
+        for (int32_t i = 0; i < consumer->partition_count; i++) {
+            free(consumer->partitions[i]->topic);
+            free(consumer->partitions[i]);
+        }
+        consumer->partition_count = 0;
+    } else {
+        add_partition(consumer, *topic, partition)->offset = offset;
+    }
+    consumer->metadata_stale = true;
+    consumer->retry_at_ms = 0;
+}
+
 static void take_topic(struct consumer *consumer, const struct metadata_response_metadata_response_topic *topic) {
     for (int32_t i = 0; i < topic->partitions_count; i++) {
         const struct metadata_response_metadata_response_partition *answer = &topic->partitions[i];
@@ -44,6 +65,9 @@ static void take_topic(struct consumer *consumer, const struct metadata_response
             continue;
         }
         struct consumer_partition *partition = find_partition(consumer, topic->name, answer->partition_index);
+        if (partition == NULL && consumer->settings.by_assignment) {
+            continue;
+        }
         if (partition == NULL) {
             partition = add_partition(consumer, topic->name, answer->partition_index);
         }
@@ -76,7 +100,7 @@ static int log_topic_error(struct consumer *consumer, struct str topic, int16_t 
     return 0;
 }
 
-static bool is_wanted(const struct consumer *consumer, struct str topic) {
+bool consumer_wants(const struct consumer *consumer, struct str topic) {
     return consumer->settings.filter == NULL || (topic_filter_matches(consumer->settings.filter, topic) &&
                                                  !(consumer->settings.exclude_internal && topic_is_internal(topic)));
 }
@@ -95,7 +119,7 @@ static int update_metadata(struct consumer *consumer, int64_t deadline_ms, struc
     consumer->has_metadata = true;
     for (int32_t i = 0; i < response.topics_count && error == 0; i++) {
         const struct metadata_response_metadata_response_topic *answer = &response.topics[i];
-        if (!is_wanted(consumer, answer->name)) {
+        if (!consumer_wants(consumer, answer->name)) {
             continue;
         }
         if (answer->error_code != 0) {
@@ -114,7 +138,7 @@ static int update_metadata(struct consumer *consumer, int64_t deadline_ms, struc
         consumer->metadata_stale = consumer->metadata_stale || consumer->partitions[i]->leader < 0;
     }
     /* A pattern waits for new topics as a topic that is not there waits for its creation. */
-    bool is_missing = consumer->partition_count == 0;
+    bool is_missing = consumer->partition_count == 0 && !consumer->settings.by_assignment;
     consumer->metadata_stale = consumer->metadata_stale || is_missing;
     bool is_coming = consumer->logged_code == KAFKA_LEADER_NOT_AVAILABLE;
     consumer->retry_at_ms = monotonic_ms() + (!consumer->metadata_stale  ? 0
