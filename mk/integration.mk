@@ -28,8 +28,14 @@ $(BUILD)/tests/replay: $(BUILD)/obj/tests/bench/replay.o $(LIBRARY)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) $^ $(LIBS) -o $@
 
+$(BUILD)/tests/bench_groups: $(BUILD)/obj/tests/bench/groups.o $(TEST_LIB_OBJECTS) $(LIBRARY)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) $^ -lcheck -lsubunit -lrt $(LIBS) -o $@
+$(BUILD)/obj/tests/bench/groups.o: | $(GENERATED) $(MESSAGE_INDEX)
+
 .PHONY: bench
-## make bench           CPU per gigabyte and per request of three brokers
-bench: deps
+## make bench           CPU per gigabyte and per request of three brokers; what groups cost
+bench: deps $(BUILD)/tests/bench_groups
 	@$(MAKE) -s all
+	@CK_FORK=no $(BUILD)/tests/bench_groups
 	@tests/bench/run
