@@ -139,6 +139,7 @@ static void look_at_marked(void *context) {
         if (shard->is_lost) {
             drop_shard(shard);
         } else {
+            group_shard_check_load(shard);
             group_shard_settle(shard);
         }
     }

@@ -134,6 +134,8 @@ int16_t group_error_of_offsets(int16_t log_error);
 /* ---- group_runtime_load.c ---- */
 
 void group_shard_load(struct group_shard *shard);
+/* The partition has changed: perhaps what was read is replicated by now. */
+void group_shard_check_load(struct group_shard *shard);
 void group_shard_cancel_load(struct group_shard *shard);
 
 /* ---- group_runtime_clean.c ---- */

@@ -1,5 +1,6 @@
 /* Loading a partition of __consumer_offsets: from its start to where it ended when this broker became its leader, not
- * only to the high watermark (rule 34): what lies between will be committed under this leadership.
+ * only to the high watermark (rule 34): what lies between will be committed under this leadership. Nothing is served
+ * before it is (M27): another leader might never have seen it, and an offset once told must not go back.
  *
  * Bytes are read by a worker and taken in on the loop, a piece at a time, so that a large partition holds nobody up. */
 #include <stdlib.h>
@@ -31,8 +32,9 @@ struct group_load {
     int32_t capacity;
     uint8_t *bytes;
     int64_t read_count; /* what the worker got, or its error */
-    bool is_reading;
-    bool has_failed; /* what was read is not what was written */
+    bool is_reading;    /* a worker or a posted task has it */
+    bool is_awaiting;   /* everything is read, and not yet replicated */
+    bool has_failed;    /* what was read is not what was written */
     int64_t record_count;
     struct group_entry *cursor; /* next to be started */
     struct arena arena;
@@ -260,6 +262,27 @@ static void start_groups(void *context) {
     group_shard_cancel_load(shard);
 }
 
+/* Once everything that was read is committed. */
+static void start_when_replicated(struct group_load *load) {
+    const struct partition_runtime *partition = group_shard_partition(load->shard);
+    if (partition == NULL) {
+        group_shard_mark(load->shard); /* lost meanwhile */
+        return;
+    }
+    load->is_awaiting = partition_runtime_high_watermark(partition) < load->end;
+    if (!load->is_awaiting) {
+        load->cursor = load->shard->entries;
+        load->is_reading = true;
+        clock_post(load->runtime->clock, start_groups, load);
+    }
+}
+
+void group_shard_check_load(struct group_shard *shard) {
+    if (shard->load != NULL && shard->load->is_awaiting) {
+        start_when_replicated(shard->load);
+    }
+}
+
 /* ---- Reading ---- */
 
 static void on_retry(struct timer *timer) {
@@ -308,9 +331,7 @@ static void read_piece(struct group_load *load) {
     struct log *log = partition_runtime_log(partition);
     load->offset = MAX(load->offset, log_start_offset(log));
     if (load->offset >= load->end) {
-        load->cursor = shard->entries;
-        load->is_reading = true;
-        clock_post(load->runtime->clock, start_groups, load);
+        start_when_replicated(load);
         return;
     }
     struct log_read_info info;
@@ -322,9 +343,7 @@ static void read_piece(struct group_load *load) {
     }
     if (info.records.size == 0) {
         load->offset = load->end; /* nothing is left below the end */
-        clock_post(load->runtime->clock, start_groups, load);
-        load->cursor = shard->entries;
-        load->is_reading = true;
+        start_when_replicated(load);
         return;
     }
     if (info.records.size > load->capacity) {

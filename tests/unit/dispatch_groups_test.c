@@ -455,6 +455,55 @@ START_TEST(while_it_loads_nothing_is_served_but_heartbeats) {
 }
 END_TEST
 
+START_TEST(m27_what_is_loaded_is_served_once_it_is_replicated) {
+    fixture_start();
+    become_leader("__consumer_offsets", trio, 3, 1);
+    become_leader("t", trio, 3, 1);
+    memory_run(fx.world);
+    int16_t error;
+    struct reply waiting;
+    send_commit(&waiting, G, NOBODY, -1, T, 42, NOBODY);
+    lose_partition(2);
+    memory_run(fx.world);
+    reply_free(&waiting);
+    become_leader("__consumer_offsets", trio, 3, 3);
+    memory_run(fx.world);
+    ck_assert_int_eq(fetch(G, false, &error), -1);
+    ck_assert_int_eq(error, KAFKA_COORDINATOR_LOAD_IN_PROGRESS);
+    ck_assert_int_eq(heartbeat(G, STR_LITERAL("m"), 1), KAFKA_NONE);
+    ck_assert_int_eq(commit(G, NOBODY, -1, T, 43, NOBODY), KAFKA_COORDINATOR_LOAD_IN_PROGRESS);
+    become_leader("__consumer_offsets", alone, 1, 4); /* the others have left the in-sync set */
+    memory_run(fx.world);
+    ck_assert_int_eq(fetch(G, false, &error), 42);
+    end();
+}
+END_TEST
+
+START_TEST(a_join_that_waits_is_sent_elsewhere_when_the_partition_is_lost) {
+    coordinate();
+    one_member(G);
+    struct join_group_request request;
+    struct join_group_request_join_group_request_protocol range = {STR_LITERAL("range"), {(const uint8_t *)"m", 1}};
+    struct join_group_response response;
+    join_group_request_init(&request);
+    request.group_id = G;
+    request.session_timeout_ms = 10000;
+    request.member_id = NOBODY;
+    request.protocol_type = STR_LITERAL("consumer");
+    request.protocols = &range;
+    request.protocols_count = 1;
+    struct reply waiting;
+    SEND(join_group, API_JOIN_GROUP, 2, &waiting, &request);
+    ck_assert(!waiting.is_answered);
+    lose_partition(2);
+    memory_run(fx.world);
+    DECODE(join_group, API_JOIN_GROUP, 2, &waiting, &response);
+    ck_assert_int_eq(response.error_code, KAFKA_NOT_COORDINATOR);
+    reply_free(&waiting);
+    end();
+}
+END_TEST
+
 START_TEST(a_commit_is_answered_when_it_is_replicated_and_unstable_until_then) {
     fixture_start();
     become_leader("t", alone, 1, 1);
@@ -663,6 +712,8 @@ int main(void) {
         TEST(rule_34_a_new_coordinator_knows_what_the_log_holds),
         TEST(thousands_of_records_are_loaded_piece_by_piece),
         TEST(while_it_loads_nothing_is_served_but_heartbeats),
+        TEST(m27_what_is_loaded_is_served_once_it_is_replicated),
+        TEST(a_join_that_waits_is_sent_elsewhere_when_the_partition_is_lost),
         TEST(a_commit_is_answered_when_it_is_replicated_and_unstable_until_then),
         TEST(a_leader_that_was_replaced_answers_its_commits_with_not_coordinator),
         TEST(without_its_session_a_coordinator_serves_nothing),
