@@ -294,7 +294,7 @@ void group_load_member(struct group *group, const struct group_loaded_member *lo
                                             .metadata = loaded_member->subscription};
     member->protocol_bytes = group_copy_protocols(&protocol, 1, &member->protocols);
     member->protocol_count = 1;
-    member->assignment = group_keep_slice(loaded_member->assignment);
+    group_set_assignment(group, member, group_keep_slice(loaded_member->assignment));
     member->deadline_ms = GROUP_NEVER;
     group->state = GROUP_STABLE;
     group_add_member(group, member);

@@ -28,6 +28,9 @@
  * takes 1 MiB by default; this leaves room for who has raised that. */
 #define GROUP_METADATA_MAX ((int64_t)16 * 1024 * 1024)
 
+/* Memory of the members of one group: the leader's JoinGroup answer and DescribeGroups list all of it in one frame. */
+#define GROUP_BYTES_MAX ((int64_t)256 * 1024 * 1024)
+
 enum group_state { GROUP_EMPTY, GROUP_PREPARING_REBALANCE, GROUP_COMPLETING_REBALANCE, GROUP_STABLE, GROUP_DEAD };
 
 /* As in DescribeGroups: "PreparingRebalance". */

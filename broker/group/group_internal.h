@@ -63,6 +63,8 @@ int64_t group_copy_protocols(const struct group_protocol *protocols, int32_t cou
 /* Takes the block over in the place of what the member offered before, which is given back in the arguments. */
 void group_swap_protocols(struct group *group, struct group_member *member, struct group_protocol **protocols,
                           int32_t *count, int64_t *bytes);
+/* The bytes become the group's, in the place of what there was. */
+void group_set_assignment(struct group *group, struct group_member *member, struct slice assignment);
 /* Out of the tables and gone; nobody waits for it any more. Another one becomes leader if it was. */
 void group_remove_member(struct group *group, struct group_member *member);
 void group_rename_member(struct group *group, struct group_member *member, struct str new_id);

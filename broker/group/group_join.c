@@ -247,7 +247,7 @@ static int16_t check_join(const struct group *group, const struct group_event *e
         !group_supports(group, event->protocol_type, event->join.protocols, event->join.protocol_count)) {
         return KAFKA_INCONSISTENT_GROUP_PROTOCOL;
     }
-    return KAFKA_NONE;
+    return group->bytes + bytes > GROUP_BYTES_MAX ? KAFKA_GROUP_MAX_SIZE_REACHED : KAFKA_NONE;
 }
 
 void group_join(struct group *group, const struct group_event *event, struct group_actions *actions) {

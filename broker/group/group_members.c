@@ -235,6 +235,12 @@ void group_add_member(struct group *group, struct group_member *member) {
     count_protocols(group, member, 1);
 }
 
+void group_set_assignment(struct group *group, struct group_member *member, struct slice assignment) {
+    group->bytes += MAX(assignment.size, 0) - MAX(member->assignment.size, 0);
+    group_drop_slice(&member->assignment);
+    member->assignment = assignment;
+}
+
 void group_remove_member(struct group *group, struct group_member *member) {
     CHECK(member->join_waiter == NULL && member->sync_waiter == NULL);
     HASH_DEL(group->members, member);
@@ -254,7 +260,7 @@ void group_remove_member(struct group *group, struct group_member *member) {
     group_drop_str(&member->instance_id);
     group_drop_str(&member->client_id);
     group_drop_str(&member->client_host);
-    group_drop_slice(&member->assignment);
+    group_set_assignment(group, member, (struct slice){NULL, 0});
     group_drop_slice(&member->staged_assignment);
     free(member->protocols);
     free(member);

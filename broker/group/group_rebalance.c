@@ -37,7 +37,8 @@ static void refuse_all_syncs(struct group *group, int16_t error_code, const stru
                              struct group_actions *actions) {
     struct group_member *member;
     for (member = group->members; member != NULL; member = member->hh.next) {
-        group_drop_slice(&member->assignment);
+        group_set_assignment(group, member, (struct slice){NULL, 0});
+        group_drop_slice(&member->staged_assignment);
         answer_sync(group, member, error_code, event, actions);
     }
 }
@@ -100,8 +101,7 @@ static void assignment_stored(struct group *group, const struct group_store *sto
     group_set_state(group, GROUP_STABLE, event);
     struct group_member *member;
     for (member = group->members; member != NULL; member = member->hh.next) {
-        group_drop_slice(&member->assignment);
-        member->assignment = member->staged_assignment;
+        group_set_assignment(group, member, member->staged_assignment);
         member->staged_assignment = (struct slice){NULL, 0};
         answer_sync(group, member, KAFKA_NONE, event, actions);
     }

@@ -9,7 +9,11 @@
 #include "broker/base/check.h"
 #include "broker/base/trace.h"
 #include "broker/group/group_runtime_internal.h"
+#include "broker/protocol/codec.h"
 #include "broker/protocol/errors.h"
+
+/* Of the text form of a UUID. */
+#define UUID_HEX_SIZE 36
 
 /* Who waits for an answer to Join or Sync. */
 struct group_waiter {
@@ -316,9 +320,11 @@ static void on_entry_timer(struct timer *timer) {
 static void set_alarm(struct group_entry *entry, int64_t now_ms) {
     struct clock *clock = entry->shard->runtime->clock;
     int64_t wake_ms = entry->group.wake_ms;
+    /* A running alarm is only ever moved forward: moved back with every event it might never ring, and a heartbeat
+     * would cost it. It rings early then, and looks when the next one is due. */
     if (wake_ms == GROUP_NEVER) {
         timer_stop(clock, &entry->timer);
-    } else if (!timer_is_running(&entry->timer) || entry->timer.deadline_ms != MAX(wake_ms, now_ms)) {
+    } else if (!timer_is_running(&entry->timer) || entry->timer.deadline_ms > MAX(wake_ms, now_ms)) {
         timer_start(clock, &entry->timer, wake_ms - now_ms, on_entry_timer);
     }
 }
@@ -400,6 +406,7 @@ static void refuse(enum group_action_type type, int16_t error_code, struct str m
 /* "<client id>-<uuid>", for static members "<instance id>-<uuid>"; the UUID as java.util.UUID draws and prints it. */
 static struct str draw_member_id(struct group_runtime *runtime, struct arena *arena, const struct group_event *event) {
     struct str name = str_is_null(event->instance_id) ? event->join.client_id : event->instance_id;
+    name.size = MIN(name.size, CODEC_STRING_MAX - UUID_HEX_SIZE - 1); /* the whole must be able to travel */
     uint64_t high = (random_u64(&runtime->random) & ~UINT64_C(0xf000)) | UINT64_C(0x4000);
     uint64_t low = (random_u64(&runtime->random) & ~(UINT64_C(0xc0) << 56)) | UINT64_C(0x80) << 56;
     return arena_printf(arena, "%.*s-%08x-%04x-%04x-%04x-%012llx", STR_ARGS(name), (unsigned)(high >> 32),
@@ -445,9 +452,10 @@ struct group_waiter *group_runtime_join(struct group_runtime *runtime, struct st
     }
     if (error == KAFKA_NONE) {
         entry = group_shard_find(shard, group_id);
+        bool is_member = entry != NULL && group_find_member(&entry->group, event->member_id) != NULL;
         if (entry == NULL && event->member_id.size > 0) {
             error = KAFKA_UNKNOWN_MEMBER_ID;
-        } else if (event->member_id.size == 0 && is_full(runtime)) {
+        } else if (!is_member && is_full(runtime)) {
             error = KAFKA_COORDINATOR_NOT_AVAILABLE;
         } else if (entry == NULL) {
             entry = group_shard_make(shard, group_id, false);

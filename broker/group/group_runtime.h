@@ -17,7 +17,7 @@
 /* Groups of one broker, and the memory of their members and offsets together. Beyond, nobody new is let in
  * (COORDINATOR_NOT_AVAILABLE); what the log holds is loaded all the same. */
 #define GROUPS_MAX 1000000
-#define GROUPS_BYTES_MAX ((int64_t)2 * 1024 * 1024 * 1024)
+#define GROUPS_BYTES_MAX ((int64_t)1024 * 1024 * 1024)
 /* Commits and group records on their way into the log. */
 #define GROUP_WRITES_MAX 100000
 

@@ -151,7 +151,7 @@ void group_runtime_delete(struct group_runtime *runtime, struct str group_id, gr
     struct doomed_list list = {.arena = arena};
     struct delete_write *delete = make_delete(entry, on_done, context);
     bool is_waiting;
-    offsets_each(&entry->offsets, doom, &list);
+    offsets_each_known(&entry->offsets, doom, &list);
     error = remove_all(entry, list.first, was_stored(entry), &delete->write, &is_waiting);
     if (error == KAFKA_NONE) {
         struct group_event event = {.type = GROUP_DELETE};
@@ -213,13 +213,20 @@ void group_runtime_delete_offsets(struct group_runtime *runtime, struct str grou
 
 /* ---- Passes over all groups ---- */
 
+struct deleted_topic {
+    struct str name;
+    int32_t *partitions;
+    int32_t count;
+    int32_t capacity;
+};
+
 /* Either of expired offsets or of those of deleted partitions. */
 struct group_cleaning {
     struct group_runtime *runtime;
     struct group_cleaning *next;
-    struct group_commit *partitions; /* NULL: what has expired */
-    int32_t partition_count;
-    int32_t partition_capacity;
+    struct deleted_topic *topics; /* NULL: what has expired */
+    int32_t topic_count;
+    int32_t topic_capacity;
     int32_t *shards; /* still to be looked at */
     int32_t shard_count;
     bool is_begun;
@@ -227,10 +234,11 @@ struct group_cleaning {
 };
 
 static void free_cleaning(struct group_cleaning *cleaning) {
-    for (int32_t i = 0; i < cleaning->partition_count; i++) {
-        free((char *)(uintptr_t)cleaning->partitions[i].topic.data);
+    for (int32_t i = 0; i < cleaning->topic_count; i++) {
+        free((char *)(uintptr_t)cleaning->topics[i].name.data);
+        free(cleaning->topics[i].partitions);
     }
-    free(cleaning->partitions);
+    free(cleaning->topics);
     free(cleaning->shards);
     free(cleaning);
 }
@@ -261,11 +269,14 @@ static void find_expired(const struct group_entry *entry, struct doomed_list *li
 
 static void find_deleted(const struct group_entry *entry, const struct group_cleaning *cleaning,
                          struct doomed_list *list) {
-    for (int32_t i = 0; i < cleaning->partition_count && entry->offsets.count > 0; i++) {
-        struct committed_offset commit;
-        const struct group_commit *deleted = &cleaning->partitions[i];
-        if (offsets_find(&entry->offsets, deleted->topic, deleted->partition, &commit)) {
-            doom(list, deleted->topic, deleted->partition, &commit);
+    for (int32_t i = 0; i < cleaning->topic_count && entry->offsets.count > 0; i++) {
+        const struct deleted_topic *topic = &cleaning->topics[i];
+        bool is_known = offsets_have_topic(&entry->offsets, topic->name);
+        for (int32_t j = 0; j < topic->count && is_known; j++) {
+            struct committed_offset commit;
+            if (offsets_find(&entry->offsets, topic->name, topic->partitions[j], &commit)) {
+                doom(list, topic->name, topic->partitions[j], &commit);
+            }
         }
     }
 }
@@ -274,16 +285,16 @@ static void clean_entry(struct group_entry *entry, const struct group_cleaning *
     struct group_runtime *runtime = entry->shard->runtime;
     struct doomed_list list = {.arena = group_runtime_arena_begin(runtime)};
     bool is_waiting;
-    if (cleaning->partitions == NULL) {
+    if (cleaning->topics == NULL) {
         find_expired(entry, &list);
     } else {
         find_deleted(entry, cleaning, &list);
     }
-    bool is_looked_at = cleaning->partitions == NULL || list.count > 0;
+    bool is_looked_at = cleaning->topics == NULL || list.count > 0;
     if (is_looked_at && remove_all(entry, list.first, false, NULL, &is_waiting) == KAFKA_NONE) {
         if (list.count > 0) {
             trace_info(AREA, "Removed %d %s offsets of group %.*s", list.count,
-                       cleaning->partitions == NULL ? "expired" : "deleted topics'", STR_ARGS(entry->group.id));
+                       cleaning->topics == NULL ? "expired" : "deleted topics'", STR_ARGS(entry->group.id));
         }
         group_entry_bury(entry, false);
     }
@@ -344,24 +355,36 @@ void group_runtime_drop_cleanings(struct group_runtime *runtime) {
     }
 }
 
+/* The partitions of a topic come one after the other. */
+static void add_deleted(struct group_cleaning *cleaning, struct str name, int32_t partition) {
+    struct deleted_topic *topic = cleaning->topic_count == 0 ? NULL : &cleaning->topics[cleaning->topic_count - 1];
+    if (topic == NULL || !str_equal(topic->name, name)) {
+        if (cleaning->topic_count == cleaning->topic_capacity) {
+            cleaning->topic_capacity = MAX(4, 2 * cleaning->topic_capacity);
+            cleaning->topics = xrealloc(cleaning->topics, (size_t)cleaning->topic_capacity * sizeof *cleaning->topics);
+        }
+        topic = &cleaning->topics[cleaning->topic_count++];
+        *topic = (struct deleted_topic){.name = {xstrndup(name.data, (size_t)MAX(name.size, 0)), MAX(name.size, 0)}};
+    }
+    if (topic->count == topic->capacity) {
+        topic->capacity = MAX(16, 2 * topic->capacity);
+        topic->partitions = xrealloc(topic->partitions, (size_t)topic->capacity * sizeof *topic->partitions);
+    }
+    topic->partitions[topic->count++] = partition;
+}
+
 void group_runtime_on_partition_deleted(struct group_runtime *runtime, struct str topic, int32_t partition) {
     if (runtime->is_stopped || runtime->group_count == 0) {
         return;
     }
     struct group_cleaning *cleaning = runtime->cleanings;
-    while (cleaning != NULL && (cleaning->is_begun || cleaning->partitions == NULL)) {
+    while (cleaning != NULL && (cleaning->is_begun || cleaning->topics == NULL)) {
         cleaning = cleaning->next;
     }
     if (cleaning == NULL) {
         cleaning = begin_cleaning(runtime);
     }
-    if (cleaning->partition_count == cleaning->partition_capacity) {
-        cleaning->partition_capacity = MAX(16, 2 * cleaning->partition_capacity);
-        cleaning->partitions =
-            xrealloc(cleaning->partitions, (size_t)cleaning->partition_capacity * sizeof *cleaning->partitions);
-    }
-    cleaning->partitions[cleaning->partition_count++] = (struct group_commit){
-        .topic = {xstrndup(topic.data, (size_t)MAX(topic.size, 0)), MAX(topic.size, 0)}, .partition = partition};
+    add_deleted(cleaning, topic, partition);
 }
 
 static void on_expiry_timer(struct timer *timer) {

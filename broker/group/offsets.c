@@ -298,16 +298,28 @@ bool offsets_are_empty(const struct offsets *offsets) {
     return offsets->count == 0 && offsets->pending_count == 0 && offsets->transactions == NULL;
 }
 
-void offsets_each(const struct offsets *offsets, offsets_visitor *visit, void *context) {
+static void visit_all(const struct offsets *offsets, bool with_pending, offsets_visitor *visit, void *context) {
     const struct offsets_topic *topic;
     for (topic = offsets->topics; topic != NULL; topic = topic->hh.next) {
         for (int32_t i = 0; i < topic->count; i++) {
-            if (topic->entries[i].is_committed) {
+            if (topic->entries[i].is_committed || with_pending) {
                 struct committed_offset commit = committed_of(&topic->entries[i]);
                 visit(context, topic->name, topic->entries[i].partition, &commit);
             }
         }
     }
+}
+
+void offsets_each(const struct offsets *offsets, offsets_visitor *visit, void *context) {
+    visit_all(offsets, false, visit, context);
+}
+
+void offsets_each_known(const struct offsets *offsets, offsets_visitor *visit, void *context) {
+    visit_all(offsets, true, visit, context);
+}
+
+bool offsets_have_topic(const struct offsets *offsets, struct str topic) {
+    return topic_of(offsets, topic) != NULL;
 }
 
 static bool is_expired(const struct offsets_entry *entry, const struct offsets_retention *retention) {

@@ -58,6 +58,10 @@ typedef void offsets_visitor(void *context, struct str topic, int32_t partition,
 /* Every committed offset. The visitor changes nothing. */
 void offsets_each(const struct offsets *offsets, offsets_visitor *visit, void *context);
 
+/* Every offset that is committed or on its way: what a group leaves in the log. */
+void offsets_each_known(const struct offsets *offsets, offsets_visitor *visit, void *context);
+bool offsets_have_topic(const struct offsets *offsets, struct str topic);
+
 /* How the retention of Kafka 3.9 (KIP-211, KIP-496) looks at a group. */
 enum offsets_age {
     OFFSETS_KEPT,         /* members are there and may commit any moment: nothing expires */

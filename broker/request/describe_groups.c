@@ -5,6 +5,10 @@
 #include "broker/request/authorization.h"
 #include "broker/request/context.h"
 #include "broker/request/handlers.h"
+#include "broker/request/topics.h"
+
+/* Of members' memory in one answer, which is one frame; whoever asks for more asks again for the rest. */
+#define DESCRIBED_BYTES_MAX ((int64_t)1024 * 1024 * 1024)
 
 static struct slice not_null(struct slice bytes) {
     return bytes.size < 0 ? (struct slice){NULL, 0} : bytes;
@@ -39,14 +43,22 @@ void handle_describe_groups(struct request *request) {
     describe_groups_response_init(&response);
     response.groups =
         ARENA_ARRAY(&request->arena, struct describe_groups_response_described_group, message->groups_count);
-    response.groups_count = message->groups_count;
+    int64_t described_bytes = 0;
+    /* Naming a group a thousand times does not get it described a thousand times. */
+    const bool *is_repeated = topic_names_repeated(&request->arena, message->groups, message->groups_count);
     for (int32_t i = 0; i < message->groups_count; i++) {
-        struct describe_groups_response_described_group *to = &response.groups[i];
+        if (is_repeated[i]) {
+            continue;
+        }
+        struct describe_groups_response_described_group *to = &response.groups[response.groups_count++];
         describe_groups_response_described_group_init(to);
         to->group_id = message->groups[i];
         to->group_state = to->protocol_type = to->protocol_data = STR_LITERAL("");
         const struct group *group = group_runtime_find(request->context->groups, message->groups[i], &to->error_code);
-        if (group != NULL) {
+        described_bytes += group == NULL ? 0 : group->bytes;
+        if (group != NULL && described_bytes > DESCRIBED_BYTES_MAX) {
+            to->error_code = KAFKA_COORDINATOR_NOT_AVAILABLE;
+        } else if (group != NULL) {
             describe(request, group, to);
         } else if (to->error_code == KAFKA_NONE) {
             to->group_state = str_from(group_state_name(GROUP_DEAD));

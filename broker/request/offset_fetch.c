@@ -8,6 +8,7 @@
 #include "broker/request/context.h"
 #include "broker/request/handlers.h"
 #include "broker/request/legacy_offsets.h"
+#include "broker/request/topics.h"
 
 #define VERSION_IN_LOG 1
 #define VERSION_WITH_GROUP_ERROR 2
@@ -141,13 +142,20 @@ static void fetch_groups(struct request *request) {
     const struct offset_fetch_request *message = request->message;
     struct offset_fetch_response response;
     offset_fetch_response_init(&response);
-    response.groups_count = message->groups_count;
+    /* A group named twice is answered once, however many offsets it has. */
+    struct str *names = ARENA_ARRAY(&request->arena, struct str, message->groups_count);
+    for (int32_t i = 0; i < message->groups_count; i++) {
+        names[i] = message->groups[i].group_id;
+    }
+    const bool *is_repeated = topic_names_repeated(&request->arena, names, message->groups_count);
     response.groups =
         ARENA_ARRAY(&request->arena, struct offset_fetch_response_offset_fetch_response_group, message->groups_count);
     for (int32_t i = 0; i < message->groups_count; i++) {
         const struct offset_fetch_request_offset_fetch_request_group *group = &message->groups[i];
-        fetch_group(request, group->group_id, group->topics, group->topics_count, message->require_stable,
-                    &response.groups[i]);
+        if (!is_repeated[i]) {
+            fetch_group(request, group->group_id, group->topics, group->topics_count, message->require_stable,
+                        &response.groups[response.groups_count++]);
+        }
     }
     request_answer(request, &response);
 }

@@ -359,7 +359,9 @@ START_TEST(offsets_of_a_deleted_topic_go) {
     coordinate();
     int16_t error;
     commit(G, NOBODY, -1, T, 42, NOBODY);
+    group_runtime_on_partition_deleted(fx.groups, STR_LITERAL("another"), 0);
     group_runtime_on_partition_deleted(fx.groups, T, 0);
+    group_runtime_on_partition_deleted(fx.groups, T, 1);
     memory_run(fx.world);
     ck_assert_int_eq(fetch(G, false, &error), -1);
     ck_assert_int_eq(group_runtime_group_count(fx.groups), 0);
@@ -581,6 +583,17 @@ START_TEST(rule_by_version_old_and_static_members_need_no_id_first) {
 }
 END_TEST
 
+START_TEST(a_client_id_of_any_length_makes_a_member_id_that_can_travel) {
+    coordinate();
+    static char name[32768];
+    memset(name, 'n', sizeof name - 1);
+    struct join_group_response joined = join_as(G, NOBODY, str_from(name), 9, 10000);
+    ck_assert_int_eq(joined.error_code, KAFKA_NONE);
+    ck_assert_int_eq(joined.member_id.size, 32767);
+    end();
+}
+END_TEST
+
 START_TEST(bad_commits_are_answered_as_kafka_answers_them) {
     coordinate();
     static char long_text[4098];
@@ -719,6 +732,7 @@ int main(void) {
         TEST(without_its_session_a_coordinator_serves_nothing),
         TEST(bad_joins_are_answered_as_kafka_answers_them),
         TEST(rule_by_version_old_and_static_members_need_no_id_first),
+        TEST(a_client_id_of_any_length_makes_a_member_id_that_can_travel),
         TEST(bad_commits_are_answered_as_kafka_answers_them),
         TEST(unknown_groups_are_dead_or_not_found),
         TEST(the_coordinator_is_the_leader_of_the_groups_partition),
