@@ -2,10 +2,13 @@
 against ours, the two outputs must be equal. Member ids are printed as m1, m2, ... in the order they were given out.
 
 usage: groups_questions.py HOST:PORT"""
-import socket
+import os
 import struct
 import sys
 import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from kafka_frames import Connection, array, binary, string  # noqa: E402
 
 HOST, PORT = sys.argv[1].rsplit(":", 1)
 names = {}
@@ -17,68 +20,7 @@ def name(member):
     return names.setdefault(member, "m%d" % (len(names) + 1)) if "-" in member else member
 
 
-def string(text):
-    return struct.pack(">h", -1) if text is None else struct.pack(">h", len(text.encode())) + text.encode()
-
-
-def binary(data):
-    return struct.pack(">i", len(data)) + data
-
-
-def array(items):
-    return struct.pack(">i", len(items)) + b"".join(items)
-
-
-class Reader:
-    def __init__(self, data):
-        self.data, self.at = data, 0
-
-    def number(self, code):
-        size = struct.calcsize(">" + code)
-        value, = struct.unpack_from(">" + code, self.data, self.at)
-        self.at += size
-        return value
-
-    def string(self):
-        size = self.number("h")
-        if size < 0:
-            return None
-        self.at += size
-        return self.data[self.at - size:self.at].decode()
-
-    def binary(self):
-        size = self.number("i")
-        self.at += max(size, 0)
-        return self.data[self.at - max(size, 0):self.at]
-
-    def array(self, read):
-        return [read() for _ in range(self.number("i"))]
-
-
-class Connection:
-    def __init__(self):
-        self.socket = socket.create_connection((HOST, int(PORT)))
-        self.socket.settimeout(30)
-
-    def send(self, key, version, body):
-        frame = struct.pack(">hhi", key, version, 7) + string("asker") + body
-        self.socket.sendall(struct.pack(">i", len(frame)) + frame)
-
-    def receive(self):
-        data = b""
-        while len(data) < 4 or len(data) < 4 + struct.unpack(">i", data[:4])[0]:
-            more = self.socket.recv(65536)
-            if not more:
-                raise EOFError
-            data += more
-        return Reader(data[8:])
-
-    def call(self, key, version, body):
-        self.send(key, version, body)
-        return self.receive()
-
-
-asker = Connection()
+asker = Connection(HOST, PORT)
 
 
 def join_body(group, member="", instance=None, session=10000, rebalance=10000, kind="consumer",
@@ -320,7 +262,7 @@ def static_members():
 def two_members():
     a = joined_id("two")
     sync("two", 1, a["member"], [(a["member"], b"1")])
-    other = Connection()
+    other = Connection(HOST, PORT)
     pending = join("two", on=other)
     say("a second one asks for an id", pending)
     say("the group does not notice", heartbeat("two", 1, a["member"]))
@@ -336,7 +278,7 @@ def two_members():
     say("the second has joined", b)
     say("commit of the old generation", commit("two", 1, a["member"]))
     say("commit before the assignment", commit("two", 2, a["member"]))
-    waiting = Connection()
+    waiting = Connection(HOST, PORT)
     waiting.send(14, 3, string("two") + struct.pack(">i", 2) + string(b["member"]) + string(None) + array([]))
     time.sleep(0.3)
     say("the leader assigns", sync("two", 2, a["member"], [(a["member"], b"A"), (b["member"], b"B")]))
@@ -367,7 +309,7 @@ def protocols():
     a = joined_id("votes", protocols=(("range", b"a"), ("roundrobin", b"b")))
     say("one member prefers range", a)
     sync("votes", 1, a["member"], [])
-    other = Connection()
+    other = Connection(HOST, PORT)
     pending = join("votes", on=other, protocols=(("roundrobin", b"c"),))
     other.send(11, 5, join_body("votes", member=pending["member"], protocols=(("roundrobin", b"c"),)))
     time.sleep(0.3)
