@@ -249,10 +249,21 @@ static void take_file(struct config *config, const struct properties *properties
     }
 }
 
+/* node.id and broker.id name one thing: given one, both are, also for who asks for them. */
+static void share_id(struct config *config) {
+    const char **given = config->given[CONFIG_FILE];
+    if (given[CONFIG_KEY_node_id] == NULL) {
+        given[CONFIG_KEY_node_id] = given[CONFIG_KEY_broker_id];
+    } else if (given[CONFIG_KEY_broker_id] == NULL) {
+        given[CONFIG_KEY_broker_id] = given[CONFIG_KEY_node_id];
+    }
+}
+
 int config_create(const struct properties *properties, struct config **ret_config, char **ret_message) {
     struct config *config = xcalloc(1, sizeof *config);
     config->strings = xcalloc(1, sizeof *config->strings);
     take_file(config, properties);
+    share_id(config);
     int error = read_fields(config, ret_message);
     if (error != 0) {
         config_destroy(config);

@@ -79,15 +79,9 @@ static int derive_directories(struct config *config, char **ret_message) {
     return 0;
 }
 
-/* node.id and broker.id name one thing; either may be given. */
 static int derive_id(struct config *config, char **ret_message) {
-    bool has_broker = config_is_given(config, CONFIG_KEY_broker_id);
-    bool has_node = config_is_given(config, CONFIG_KEY_node_id);
-    if (has_node && has_broker && config->node_id != config->broker_id) {
+    if (config->node_id != config->broker_id && config_is_given(config, CONFIG_KEY_node_id)) {
         return refuse(ret_message, "You must set `node.id` to the same value as `broker.id`.");
-    }
-    if (has_node && !has_broker) {
-        config->broker_id = config->node_id;
     }
     config->node_id = config->broker_id;
     return 0;
@@ -119,6 +113,27 @@ static int check_logs(const struct config *config, char **ret_message) {
     return 0;
 }
 
+/* "host:count,...": a count that is none would count as 0 and keep everybody out of that address. */
+static int check_overrides(const char *overrides, char **ret_message) {
+    const char *at = overrides[0] == '\0' ? NULL : overrides;
+    const char *entry;
+    int32_t size;
+    while (setting_list_next(&at, &entry, &size)) {
+        const char *colon = size > 0 ? memrchr(entry, ':', (size_t)size) : NULL;
+        if (colon == NULL) {
+            return refuse(ret_message,
+                          "Error parsing configuration property 'max.connections.per.ip.overrides': '%.*s' is not "
+                          "host:count",
+                          size, entry);
+        }
+        int count_size = (int)(entry + size - colon - 1);
+        if (count_size == 0 || count_size > 9 || strspn(colon + 1, "0123456789") < (size_t)count_size) {
+            return refuse(ret_message, "For input string: \"%.*s\"", count_size, colon + 1);
+        }
+    }
+    return 0;
+}
+
 static int check_network(const struct config *config, char **ret_message) {
     REQUIRE(config->queued_max_request_bytes <= 0 ||
                 config->queued_max_request_bytes >= config->socket_request_max_bytes,
@@ -130,7 +145,7 @@ static int check_network(const struct config *config, char **ret_message) {
             "connection.failed.authentication.delay.ms=%d should always be less than connections.max.idle.ms=%lld to "
             "prevent failed authentication responses from timing out",
             config->connection_failed_authentication_delay_ms, (long long)config->connections_max_idle_ms);
-    return 0;
+    return check_overrides(config->max_connections_per_ip_overrides, ret_message);
 }
 
 static int check_replication(const struct config *config, char **ret_message) {

@@ -164,7 +164,7 @@ struct config_verdict config_change_check_topic(const struct config *config, str
     }
     struct config_verdict verdict;
     /* Kafka wraps what its parser says, not what it says itself. */
-    if (strncmp(message, "Invalid value ", 14) == 0) {
+    if (strncmp(message, "Invalid value ", 14) == 0 || strncmp(message, "Tiered Storage ", 15) == 0) {
         verdict = REFUSE(arena, KAFKA_INVALID_CONFIG,
                          "Invalid config value for resource ConfigResource(type=TOPIC, name='%.*s'): %s",
                          STR_ARGS(topic), message);
@@ -190,13 +190,41 @@ static bool is_thread_count(enum config_key key) {
 #define THREAD_COUNT_REFUSED                                                                                           \
     "Invalid value org.apache.kafka.common.config.ConfigException: Dynamic thread count update validation failed for " \
     "%s=%d, "
+#define CLEANER_THREADS_REFUSED                                                                                        \
+    "Invalid value org.apache.kafka.common.config.ConfigException: Log cleaner threads cannot be "
 #define THREAD_COUNT_END " for configuration Invalid dynamic configuration"
+
+/* The cleaner has the same rule and words of its own. */
+static struct config_verdict check_cleaner_threads(int32_t now, int32_t wanted, struct arena *arena) {
+    if (wanted < 1) {
+        return REFUSE(arena, KAFKA_INVALID_REQUEST,
+                      "Invalid value org.apache.kafka.common.config.ConfigException: Log cleaner threads should be at "
+                      "least 1" THREAD_COUNT_END);
+    }
+    if (wanted < now / 2) {
+        return REFUSE(arena, KAFKA_INVALID_REQUEST,
+                      CLEANER_THREADS_REFUSED "reduced to less than half the current value %d" THREAD_COUNT_END, now);
+    }
+    if (wanted > (int64_t)now * 2) {
+        return REFUSE(arena, KAFKA_INVALID_REQUEST,
+                      CLEANER_THREADS_REFUSED "increased to more than double the current value %d" THREAD_COUNT_END,
+                      now);
+    }
+    return VERDICT_OK;
+}
 
 /* Kafka lets thread counts change only within half and double; scripts that grow them in steps rely on the refusal. */
 static struct config_verdict check_thread_counts(const struct config *config, const struct properties *values,
                                                  struct arena *arena) {
     for (int32_t i = 0; i < values->count; i++) {
         enum config_key key = config_find(str_from(values->list[i].key));
+        if (key == CONFIG_KEY_log_cleaner_threads) {
+            struct config_verdict verdict =
+                check_cleaner_threads(config->log_cleaner_threads, atoi(values->list[i].value), arena);
+            if (verdict.error_code != KAFKA_NONE) {
+                return verdict;
+            }
+        }
         if (key == CONFIG_KEY_COUNT || !is_thread_count(key)) {
             continue;
         }
@@ -235,18 +263,48 @@ static struct str without_listener(const char *name) {
     return str_from(name);
 }
 
+/* No class can be loaded here, so none is found; Kafka answers the same of one it does not find. */
+static struct config_verdict check_plug_in(enum config_key key, const char *value, struct arena *arena) {
+    if (key == CONFIG_KEY_metric_reporters && value[0] != '\0') {
+        return REFUSE(
+            arena, KAFKA_INVALID_REQUEST,
+            "Invalid value org.apache.kafka.common.config.ConfigException: Validation of dynamic config "
+            "update of Set(metric.reporters) failed with class class kafka.server.DynamicMetricsReporters for "
+            "configuration Invalid dynamic configuration");
+    }
+    if (key == CONFIG_KEY_principal_builder_class) {
+        return REFUSE(arena, KAFKA_INVALID_REQUEST,
+                      "Invalid value %s for configuration principal.builder.class: Class %s could not be found.", value,
+                      value);
+    }
+    return VERDICT_OK;
+}
+
 /* What can change only with TLS and SASL, which this version has not, or needs sockets to be opened anew. */
-static struct config_verdict check_available(const struct config *config, const struct properties *values,
-                                             struct arena *arena) {
+static struct config_verdict check_available(const struct config *config, enum config_source source,
+                                             const struct properties *values, struct arena *arena) {
     for (int32_t i = 0; i < values->count; i++) {
         enum config_key key = config_find(without_listener(values->list[i].key));
         if (key == CONFIG_KEY_COUNT) {
             continue;
         }
         const struct config_definition *definition = config_definition(key);
+        bool is_listener = key == CONFIG_KEY_listeners || key == CONFIG_KEY_advertised_listeners ||
+                           key == CONFIG_KEY_listener_security_protocol_map;
+        bool is_password = definition->setting.type == SETTING_PASSWORD;
+        if (source == CONFIG_DYNAMIC_DEFAULT && definition->dynamic == CONFIG_PER_BROKER &&
+            (is_listener || is_password)) {
+            return REFUSE(arena, KAFKA_INVALID_REQUEST,
+                          "Cannot update these configs at default cluster level, broker id must be specified: Set(%s)",
+                          values->list[i].key);
+        }
+        struct config_verdict verdict = check_plug_in(key, values->list[i].value, arena);
+        if (verdict.error_code != KAFKA_NONE) {
+            return verdict;
+        }
         /* Never stored: there is no password.encoder.secret here to store it under, and ZooKeeper is no place for it.
          */
-        if (definition->setting.type == SETTING_PASSWORD) {
+        if (is_password) {
             return REFUSE(arena, KAFKA_INVALID_CONFIG,
                           "Invalid config value for resource ConfigResource(type=BROKER, name='%d'): Password encoder "
                           "secret not configured",
@@ -258,8 +316,6 @@ static struct config_verdict check_available(const struct config *config, const 
                           "prefix: HashSet(%s)",
                           values->list[i].key);
         }
-        bool is_listener = key == CONFIG_KEY_listeners || key == CONFIG_KEY_advertised_listeners ||
-                           key == CONFIG_KEY_listener_security_protocol_map;
         const char *now = config_text(config, key);
         if (is_listener && (now == NULL || strcmp(now, values->list[i].value) != 0)) {
             return REFUSE(arena, KAFKA_INVALID_REQUEST,
@@ -274,7 +330,7 @@ static struct config_verdict check_available(const struct config *config, const 
 struct config_verdict config_change_check_broker(const struct config *config, struct str resource_name,
                                                  const struct properties *values, struct arena *arena) {
     enum config_source source = resource_name.size <= 0 ? CONFIG_DYNAMIC_DEFAULT : CONFIG_DYNAMIC_BROKER;
-    struct config_verdict verdict = check_available(config, values, arena);
+    struct config_verdict verdict = check_available(config, source, values, arena);
     if (verdict.error_code != KAFKA_NONE) {
         return verdict;
     }

@@ -352,9 +352,16 @@ START_TEST(broker_changes_are_refused_with_the_words_of_kafka) {
                           "Invalid value org.apache.kafka.common.config.ConfigException: "
                           "Dynamic thread count update validation failed for num.io.threads=3, value should be at "
                           "least half the current value 8 for configuration Invalid dynamic configuration");
-    assert_broker_refused(config, "", "principal.builder.class", "X",
+    assert_broker_refused(config, "", "listeners", "PLAINTEXT://:1",
                           "Cannot update these configs at default cluster level, broker id must be specified: "
-                          "Set(principal.builder.class)");
+                          "Set(listeners)");
+    assert_broker_refused(config, "", "principal.builder.class", "X",
+                          "Invalid value X for configuration principal.builder.class: Class X could not be found.");
+    assert_broker_refused(config, "1", "log.cleaner.threads", "3",
+                          "Invalid value org.apache.kafka.common.config.ConfigException: Log cleaner threads cannot be "
+                          "increased to more than double the current value 1 for configuration Invalid dynamic "
+                          "configuration");
+    assert_broker_refused(config, "1", "max.connections.per.ip.overrides", "127.0.0.1:x", "For input string: \"x\"");
     config_destroy(config);
     arena_deinit(&arena);
 }

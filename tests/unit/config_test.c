@@ -154,6 +154,56 @@ START_TEST(refusals_have_the_words_of_kafka) {
 }
 END_TEST
 
+START_TEST(overrides_of_addresses_are_hosts_and_counts) {
+    config_destroy(load_ok("max.connections.per.ip.overrides=127.0.0.1:5, ::1:7,host.example:0\n"));
+    config_destroy(load_ok("max.connections.per.ip.overrides=\n"));
+    assert_refused("max.connections.per.ip.overrides=127.0.0.1:5,127.0.0.2:x\n", "For input string: \"x\"");
+    assert_refused("max.connections.per.ip.overrides=host\n",
+                   "Error parsing configuration property 'max.connections.per.ip.overrides': 'host' is not host:count");
+}
+END_TEST
+
+START_TEST(either_name_of_the_id_gives_both) {
+    static const char *const names[] = {"broker.id", "node.id"};
+    for (size_t i = 0; i < 2; i++) {
+        struct properties properties;
+        struct config *config;
+        char *message = NULL;
+        properties_init(&properties);
+        properties_set(&properties, names[i], "8");
+        properties_set(&properties, "zookeeper.connect", "localhost:2181");
+        ck_assert_int_eq(config_create(&properties, &config, &message), 0);
+        ck_assert_str_eq(config_text(config, CONFIG_KEY_node_id), "8");
+        ck_assert_str_eq(config_text(config, CONFIG_KEY_broker_id), "8");
+        ck_assert_int_eq(config->broker_id, 8);
+        config_destroy(config);
+        properties_deinit(&properties);
+    }
+}
+END_TEST
+
+START_TEST(a_listener_has_bounds_of_its_own_also_dynamic_ones) {
+    struct config *config = load_ok("broker.id=7\nzookeeper.connect=z:1\n"
+                                    "listener.name.plaintext.max.connections=50\n");
+    struct properties values;
+    char *message = NULL;
+    ck_assert_int_eq(config->listener_list[0].max_connections, 50);
+    ck_assert_int_eq(config->listener_list[0].max_connection_creation_rate, INT32_MAX);
+    properties_init(&values);
+    properties_set(&values, "listener.name.plaintext.max.connections", "60");
+    properties_set(&values, "listener.name.plaintext.max.connection.creation.rate", "9");
+    ck_assert_int_eq(config_set_dynamic(config, CONFIG_DYNAMIC_DEFAULT, &values, false, &message), 0);
+    ck_assert_int_eq(config->listener_list[0].max_connections, 60);
+    ck_assert_int_eq(config->listener_list[0].max_connection_creation_rate, 9);
+    properties_set(&values, "listener.name.plaintext.max.connections", "x");
+    ck_assert_int_eq(config_set_dynamic(config, CONFIG_DYNAMIC_DEFAULT, &values, false, &message), ERR_INVALID);
+    ck_assert_str_eq(message, "Invalid value x for configuration max.connections: Not a number of type INT");
+    free(message);
+    properties_deinit(&values);
+    config_destroy(config);
+}
+END_TEST
+
 START_TEST(several_listeners_get_their_names_from_the_map) {
     struct config *config = load_ok("listeners=client://:9092,INTERNAL://[::1]:9093\n"
                                     "listener.security.protocol.map=CLIENT:PLAINTEXT,INTERNAL:PLAINTEXT,X:SSL\n"
@@ -368,6 +418,9 @@ int main(void) {
         TEST(the_table_holds_the_332_keys_of_kafka_once_each),
         TEST(a_finer_unit_beats_a_coarser_one),
         TEST(refusals_have_the_words_of_kafka),
+        TEST(overrides_of_addresses_are_hosts_and_counts),
+        TEST(either_name_of_the_id_gives_both),
+        TEST(a_listener_has_bounds_of_its_own_also_dynamic_ones),
         TEST(several_listeners_get_their_names_from_the_map),
         TEST(an_unknown_key_warns_with_the_nearest_known_one),
         TEST(dynamic_values_beat_the_file_in_their_order_and_go_away_again),
