@@ -189,14 +189,20 @@ bool admission_is_exceeded(const struct admission *admission) {
 }
 
 bool admission_out_of_descriptors(struct admission *admission, int64_t now_ms) {
-    bool is_first = !admission->is_out_of_descriptors;
+    bool is_to_be_told =
+        !admission->is_told && (!admission->was_told || now_ms - admission->told_ms >= ADMISSION_TELL_EVERY_MS);
     admission->is_out_of_descriptors = true;
     admission->descriptors_again_ms = now_ms + ADMISSION_DESCRIPTOR_PAUSE_MS;
-    return is_first;
+    if (is_to_be_told) {
+        admission->is_told = admission->was_told = true;
+        admission->told_ms = now_ms;
+    }
+    return is_to_be_told;
 }
 
 bool admission_descriptors_are_back(struct admission *admission) {
-    bool was_out = admission->is_out_of_descriptors;
+    bool was_told = admission->is_told;
     admission->is_out_of_descriptors = false;
-    return was_out;
+    admission->is_told = false;
+    return was_told;
 }

@@ -15,6 +15,8 @@
 #define ADMISSION_RESERVED_DESCRIPTORS_MAX 1024
 /* Wait before trying again when descriptors have run out. */
 #define ADMISSION_DESCRIPTOR_PAUSE_MS 100
+/* How often, at most, it is said that they have: at the edge they come and go with every connection. */
+#define ADMISSION_TELL_EVERY_MS 60000
 #define ADMISSION_UNLIMITED INT32_MAX
 
 /* At most `per_second` on average, a second's worth at once. */
@@ -48,6 +50,9 @@ struct admission {
     int32_t descriptor_end; /* a connection with this descriptor or a higher one eats into the reserve */
     bool is_out_of_descriptors;
     int64_t descriptors_again_ms; /* no accepting before */
+    bool is_told;                 /* that they have run out, and not yet that they are back */
+    bool was_told;
+    int64_t told_ms;
 };
 
 void admission_init(struct admission *admission);
@@ -65,9 +70,9 @@ struct address_count *admission_enter(struct admission *admission, struct admiss
 void admission_leave(struct admission *admission, struct admission_listener *listener, struct address_count *address);
 /* More than max.connections are open: one that is not protected has to go. */
 bool admission_is_exceeded(const struct admission *admission);
-/* Descriptors have run out: pauses accepting. True the first time, until admission_descriptors_are_back(). */
+/* Descriptors have run out: pauses accepting. True when that is to be said. */
 bool admission_out_of_descriptors(struct admission *admission, int64_t now_ms);
-/* A connection was accepted. True when that ended such a time. */
+/* A connection was accepted. True when that ended a time of which was said that it began. */
 bool admission_descriptors_are_back(struct admission *admission);
 
 #endif
