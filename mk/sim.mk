@@ -32,13 +32,15 @@ sim: $(BUILD)/tests/sim
 
 # Mutants: bugs Kafka once had (reliability.md), each behind #ifdef MUTANT_Mn at the expression it concerns. Only the
 # files that name a mutant are compiled for it, and linked before the library, whose own objects then stay out. The
-# simulator must find every one; what lives is named.
+# simulator must find every one; what lives is named, and fails.
 MUTANT_SEEDS := 3000
-MUTANT_FILES := $(shell grep -rlE 'ifdef MUTANT_M[0-9]+' broker replication coordinator-client)
 MUTANTS := $(shell grep -rhoE 'ifdef MUTANT_M[0-9]+' broker replication coordinator-client | sed 's/.*_//' | sort -uV)
+RUN_MUTANT = tests/simulation/run-mutant $(1) $(BUILD)/mutants/$(1) $(MUTANT_SEEDS) \
+    '$(CC) $(CPPFLAGS) $(CFLAGS) -w' '$(CC) $(LDFLAGS) $(SIM_WRAP)' '$(SIM_OBJECTS) $(LIBRARY) $(LIBS)'
 .PHONY: mutants $(MUTANTS:%=mutant-%)
-## make mutants         how many seeds each deliberate bug survives (MUTANT_SEEDS=n)
-mutants: $(MUTANTS:%=mutant-%)
+## make mutants         how many seeds each deliberate bug survives; fails if one lives (MUTANT_SEEDS=n)
+mutants: $(SIM_OBJECTS) $(LIBRARY)
+	@status=0; $(foreach mutant,$(MUTANTS),$(call RUN_MUTANT,$(mutant)) || status=1;) \
+	    [ $$status = 0 ] && echo "$(words $(MUTANTS)) mutants, none lives"
 $(MUTANTS:%=mutant-%): mutant-%: $(SIM_OBJECTS) $(LIBRARY)
-	@tests/simulation/run-mutant $* $(BUILD)/mutants/$* $(MUTANT_SEEDS) \
-	    '$(CC) $(CPPFLAGS) $(CFLAGS) -w' '$(CC) $(LDFLAGS) $(SIM_WRAP)' '$(SIM_OBJECTS) $(LIBRARY) $(LIBS)'
+	@$(call RUN_MUTANT,$*)

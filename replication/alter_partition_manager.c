@@ -136,7 +136,9 @@ static void fill_partition(struct arena *arena, int16_t version, const struct pa
         to->new_isr_with_epochs_count = isr->count;
         for (int32_t i = 0; i < isr->count; i++) {
             alter_partition_request_broker_state_init(&to->new_isr_with_epochs[i]);
+            const struct replica_state *remote = partition_replica(&partition->core, isr->ids[i]);
             to->new_isr_with_epochs[i].broker_id = isr->ids[i];
+            to->new_isr_with_epochs[i].broker_epoch = remote == NULL ? -1 : remote->replica_epoch;
         }
         return;
     }

@@ -23,7 +23,6 @@ static void take_isr(struct controller *controller, const struct alter_partition
     ret->isr_count = MAX(count, 0);
     ret->isr = ARENA_ARRAY(&controller->arena, int32_t, ret->isr_count + 1);
     for (int32_t i = 0; i < ret->isr_count; i++) {
-        /* Broker epochs of the members mean nothing with ZooKeeper. */
         ret->isr[i] = version >= 3 ? data->new_isr_with_epochs[i].broker_id : data->new_isr[i];
     }
 }
@@ -50,6 +49,22 @@ static void answer_current(struct controller *controller, const struct controlle
     }
     answer->leader_recovery_state = (int8_t)partition->recovery_state;
     answer->partition_epoch = partition->partition_epoch;
+}
+
+/* The life of the broker in which the leader saw it fetch, -1 when the request does not say. */
+static int64_t epoch_of_member(const struct alter_partition_request_partition_data *data, int16_t version,
+                               int32_t number) {
+    return version >= 3 ? data->new_isr_with_epochs[number].broker_epoch : -1;
+}
+
+/* A newcomer joins with what it has now, not with what it had before it was restarted (L9). Kafka asks this with KRaft
+ * only; there, as here, a leader that does not say is believed. */
+static bool is_former_life(const struct controller_partition *partition, const struct controller_broker *broker,
+                           int64_t epoch) {
+#ifdef MUTANT_M23
+    return false;
+#endif
+    return epoch >= 0 && epoch != broker->epoch && !ids_contain(partition->isr, partition->isr_count, broker->id);
 }
 
 /* Kafka's checks in Kafka's order (rule 13). ret_is_done: nothing is to be written, the current state is the answer. */
@@ -82,7 +97,8 @@ static int16_t check_alteration(struct controller *controller, struct controller
     }
     for (int32_t i = 0; i < state->isr_count; i++) {
         const struct controller_broker *broker = broker_find(controller, state->isr[i]);
-        if (broker == NULL || broker->is_shutting_down) {
+        if (broker == NULL || broker->is_shutting_down ||
+            is_former_life(partition, broker, epoch_of_member(data, version, i))) {
             return version >= 2 ? KAFKA_INELIGIBLE_REPLICA : KAFKA_OPERATION_NOT_ATTEMPTED;
         }
     }

@@ -14,6 +14,7 @@
 #include "broker/base/trace.h"
 #include "broker/protocol/api_keys.h"
 #include "broker/protocol/errors.h"
+#include "broker/protocol/record_batch.h"
 #include "generated/protocol/fetch.h"
 #include "generated/protocol/list_offsets.h"
 #include "replication/replica_manager_internal.h"
@@ -95,7 +96,7 @@ static struct fetcher_runtime *find_or_create(struct replica_manager *manager, i
 
 void fetcher_runtime_add(struct replica_manager *manager, struct partition_runtime *partition) {
     struct fetch_position position = partition_runtime_position(partition);
-    if (position.last_fetched_epoch < 0 && position.offset > partition->core.high_watermark) {
+    if (log_latest_epoch(partition->log) < 0 && position.offset > partition->core.high_watermark) {
         /* A log without epochs (older than message format 2) has only the high watermark to go back to. */
         if (!partition_runtime_truncate(partition, partition->core.high_watermark)) {
             return;
@@ -432,13 +433,27 @@ static void on_offset_answer(void *context, int error, const uint8_t *body, size
 
 /* ---- Answers ---- */
 
+/* The leader's log may begin in the middle of a batch (DeleteRecords), and it sends batches whole: an empty log that
+ * waits for that offset begins with the batch, and its start is raised again behind it. False when that is not so. */
+static bool begin_with_batch(struct partition_runtime *partition, const struct records *records) {
+    struct record_batch first;
+    int64_t end = log_end_offset(partition->log);
+    return log_start_offset(partition->log) == end &&
+           record_batch_decode(records->data, (size_t)records->size, &first) == 0 && first.base_offset < end &&
+           first.last_offset >= end && partition_runtime_restart_at(partition, first.base_offset);
+}
+
 /* Appends what came; false when there is nothing to go on with now. */
 static bool append_records(struct partition_runtime *partition, const struct records *records) {
     struct log_append_info info;
     if (records->size <= 0) {
         return true;
     }
-    int error = log_append_as_follower(partition->log, (struct slice){records->data, records->size}, &info);
+    struct slice bytes = {records->data, records->size};
+    int error = log_append_as_follower(partition->log, bytes, &info);
+    if (error == ERR_INVALID && begin_with_batch(partition, records)) {
+        error = log_append_as_follower(partition->log, bytes, &info);
+    }
     if (error == ERR_INVALID || error == ERR_CORRUPT) {
         trace_warn(AREA, "%s-%d: records from broker %d at offset %lld not appended: %s", partition->topic,
                    partition->index, partition->core.leader, (long long)partition->fetch.position.offset,
@@ -476,7 +491,10 @@ static void take_divergence(struct partition_runtime *partition, const struct fe
     if (offset >= log_end) {
         /* No record is foreign, but an epoch may be: we led, noted where our epoch begins and appended nothing
          * (KAFKA-10706). Without it we ask again with the epoch before. */
-        if (partition_runtime_truncate(partition, log_end) && log_latest_epoch(partition->log) != latest_epoch) {
+        if (!partition_runtime_truncate(partition, log_end)) {
+            return;
+        }
+        if (log_latest_epoch(partition->log) != latest_epoch) {
             resume(partition);
             return;
         }
@@ -484,9 +502,7 @@ static void take_divergence(struct partition_runtime *partition, const struct fe
         trace_warn(AREA, "%s-%d: leader %d says that epoch %d ends at %lld; our log [%lld, %lld) is no longer",
                    partition->topic, partition->index, partition->core.leader, end->epoch, (long long)end->end_offset,
                    (long long)log_start_offset(partition->log), (long long)log_end);
-        if (!partition->is_offline) {
-            fetcher_delay(&partition->fetch, clock_now_ms(partition->manager->clock));
-        }
+        fetcher_delay(&partition->fetch, clock_now_ms(partition->manager->clock));
         return;
     }
     if (partition_runtime_truncate(partition, offset)) {

@@ -172,6 +172,9 @@ static bool has_reached_leader(const struct partition *partition, const struct r
  * not restarted since (an old fetch of a broker that came back with less must not bring it in, L9). */
 static bool is_state_current(const struct replica_state *remote, const struct partition_event *event) {
     const struct partition_peer *peer = live_peer(event, remote->broker_id);
+#ifdef MUTANT_M23 /* whichever life of the broker it was that fetched */
+    return peer != NULL;
+#endif
     return peer != NULL && remote->replica_epoch == peer->replica_epoch &&
            event->now_ms - peer->last_fetch_ms <= event->lag_max_ms;
 }
@@ -306,6 +309,9 @@ static void become_leader(struct partition *partition, const struct partition_ev
 static void become_follower(struct partition *partition, const struct partition_event *event, unsigned *actions) {
     const struct replica_list nobody = {.count = 0};
     bool is_new_epoch = event->become.leader_epoch > partition->leader_epoch;
+#ifdef MUTANT_M6 /* does not look for a truncation while its leader stays the same (KAFKA-7164) */
+    bool has_same_leader = partition->role == PARTITION_FOLLOWER && partition->leader == event->become.leader;
+#endif
     set_replicas(partition, &event->become.replicas);
     isr_reset(&partition->isr, &nobody);
     partition->role = PARTITION_FOLLOWER;
@@ -313,6 +319,9 @@ static void become_follower(struct partition *partition, const struct partition_
     partition->partition_epoch = event->become.partition_epoch;
     partition->leader_epoch_start = OFFSET_UNKNOWN;
     partition->leading_since_epoch = -1;
+#ifdef MUTANT_M6
+    partition->leading_since_epoch = has_same_leader ? -2 : -1;
+#endif
     if (is_new_epoch) {
         /* Also when the leader stays: what it tells under the new epoch is checked against our log anew (M6). */
         partition->leader_epoch = event->become.leader_epoch;

@@ -166,6 +166,13 @@ bool partition_runtime_apply(struct partition_runtime *partition, const struct p
 /* ---- The log as a follower changes it ---- */
 
 struct fetch_position partition_runtime_position(const struct partition_runtime *partition) {
+#ifdef MUTANT_M6
+    if (partition->core.leading_since_epoch == -2) {
+        return (struct fetch_position){.offset = log_end_offset(partition->log),
+                                       .log_start_offset = log_start_offset(partition->log),
+                                       .last_fetched_epoch = -1};
+    }
+#endif
     return (struct fetch_position){.offset = log_end_offset(partition->log),
                                    .log_start_offset = log_start_offset(partition->log),
                                    .last_fetched_epoch = log_latest_epoch(partition->log)};

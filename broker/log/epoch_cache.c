@@ -159,6 +159,21 @@ void epoch_cache_truncate_from_start(struct epoch_cache *cache, int64_t offset, 
     *ret_write = file_write_create(cache->file, cache->place->disk, cache->place->directory, path, &text);
 }
 
+int epoch_cache_prepend(struct epoch_cache *cache, const struct epoch_entry *older, int32_t count) {
+    struct epoch_cache joined = {.place = cache->place, .file = cache->file};
+    for (int32_t i = 0; i < count; i++) {
+        cache_push(&joined, older[i].epoch, older[i].start_offset);
+    }
+    for (int32_t i = 0; i < cache->count; i++) {
+        if (cache->entries[i].epoch > epoch_cache_latest(&joined)) {
+            cache_push(&joined, cache->entries[i].epoch, cache->entries[i].start_offset);
+        }
+    }
+    free(cache->entries);
+    *cache = joined;
+    return count == 0 ? 0 : cache_write(cache);
+}
+
 int epoch_cache_clear(struct epoch_cache *cache) {
     if (cache->count == 0) {
         return 0;

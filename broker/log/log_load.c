@@ -330,6 +330,39 @@ static int load_files(struct log *log) {
     return error;
 }
 
+/* The log start is in a checkpoint that is written now and then, the epochs in a file that is written when they change:
+ * after a crash the log may begin earlier than the epochs do. A leader that does not know the epochs of its oldest
+ * records cannot tell a follower that its own are others (KIP-101), so they are read from the batches. Records of
+ * message formats without epochs have none. */
+static int recall_epochs(struct log *log) {
+    int64_t known = log->epochs.count > 0 ? log->epochs.entries[0].start_offset : log->end_offset;
+    struct epoch_entry *found = NULL;
+    int32_t count = 0;
+    int error = 0;
+    for (int64_t offset = log->start_offset; error == 0 && offset < known;) {
+        int32_t segment = log_floor_segment(log, offset);
+        struct batch_position batch;
+        int status = segment < 0 ? 0 : segment_find(log->segments[segment], offset, &batch);
+        if (status == 0 && segment + 1 < log->segment_count) {
+            offset = log->segments[segment + 1]->base_offset;
+            continue;
+        }
+        error = MIN(status, 0);
+        if (status <= 0 || batch.header.leader_epoch < 0) {
+            break;
+        }
+        if (count == 0 || batch.header.leader_epoch > found[count - 1].epoch) {
+            found = xrealloc(found, (size_t)(count + 1) * sizeof *found);
+            found[count++] = (struct epoch_entry){.epoch = batch.header.leader_epoch,
+                                                  .start_offset = MAX(batch.header.base_offset, offset)};
+        }
+        offset = batch.header.last_offset + 1;
+    }
+    error = error != 0 ? error : epoch_cache_prepend(&log->epochs, found, count);
+    free(found);
+    return error;
+}
+
 static void mark_synced(struct log *log) {
     for (int32_t i = 0; i < log->segment_count; i++) {
         int64_t end = i + 1 < log->segment_count ? log->segments[i + 1]->base_offset : log->end_offset;
@@ -360,6 +393,9 @@ static int load(struct log *log, const struct log_open_options *options) {
     error = epoch_cache_truncate_from_end(&log->epochs, log->end_offset);
     if (error == 0) {
         error = log_truncate_epochs_from_start(log, log->start_offset);
+    }
+    if (error == 0) {
+        error = recall_epochs(log);
     }
     if (error == 0) {
         error = log_remove_stray_snapshots(log);

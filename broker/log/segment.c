@@ -94,7 +94,9 @@ int segment_open(const struct log_place *place, int64_t base_offset, int64_t wal
     }
     segment_destroy(segment);
     *ret_segment = NULL;
-    return offset_error != 0 ? offset_error : time_error;
+    /* One may be corrupt and the other unreadable: that is an I/O error, and nothing to rebuild from. */
+    bool is_of_offsets = offset_error != 0 && offset_error != ERR_NOT_FOUND && offset_error != ERR_CORRUPT;
+    return is_of_offsets ? offset_error : time_error;
 }
 
 int segment_deactivate(struct log_segment *segment) {

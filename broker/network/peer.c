@@ -186,6 +186,12 @@ static void on_peer_timer(struct timer *timer) {
 
 static void close_socket(struct peer *peer) {
     struct ev_loop *ev = loop_ev(peer->peers->loop);
+    if (peer->descriptor >= 0 && peer->calls != NULL) {
+        /* What we gave up must not arrive behind what we send next: after a plain close the kernel goes on delivering
+         * for minutes, and an UpdateMetadata has nothing in it that would tell that it is old. */
+        const struct linger reset = {.l_onoff = 1, .l_linger = 0};
+        setsockopt(peer->descriptor, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    }
     if (peer->descriptor >= 0) {
         ev_io_stop(ev, &peer->read_watcher);
         ev_io_stop(ev, &peer->write_watcher);

@@ -24,7 +24,8 @@ static void fill_partition(const struct alter_wish *wish, struct alter_partition
         to->new_isr_with_epochs = ARENA_ARRAY(&arena, struct alter_partition_request_broker_state, 8);
         to->new_isr_with_epochs_count = wish->isr_count;
         for (int32_t i = 0; i < wish->isr_count; i++) {
-            to->new_isr_with_epochs[i] = (struct alter_partition_request_broker_state){wish->isr[i], -1};
+            to->new_isr_with_epochs[i] = (struct alter_partition_request_broker_state){
+                wish->isr[i], wish->member_epochs[i] == 0 ? -1 : wish->member_epochs[i]};
         }
         return;
     }

@@ -15,6 +15,7 @@ struct alter_wish {
     int32_t partition_epoch;
     int32_t isr[8];
     int32_t isr_count;
+    int64_t member_epochs[8]; /* version 3: the broker epochs the leader saw; 0: it does not say */
     int8_t recovery_state;
     bool is_unknown_topic;
 };

@@ -9,36 +9,43 @@
 #include "broker/base/check.h"
 #include "broker/base/random.h"
 #include "broker/base/trace.h"
-#include "broker/broker.h"
+#include "broker/broker_internal.h"
+#include "tests/simulation/plan.h"
 #include "tests/simulation/sim_disk.h"
 #include "tests/simulation/sim_heap.h"
 
-#define DATA_PATH "/sim/kafka-logs"
+static const char *const log_dirs[CLUSTER_LOG_DIRS_MAX] = {"/sim/kafka-logs", "/sim/kafka-logs-2"};
+
 #define RESTART_AFTER_FAILURE_MS 2000
 #define SMALL_QUEUE_BYTES 500
 
 static void stop_done(void *context);
 
-struct cluster *cluster_create(uint64_t seed, int32_t count) {
-    CHECK(count >= 1 && count <= CLUSTER_BROKERS_MAX);
+struct cluster *cluster_create(const struct plan *plan) {
+    CHECK(plan->brokers >= 1 && plan->brokers <= CLUSTER_BROKERS_MAX && plan->log_dirs <= CLUSTER_LOG_DIRS_MAX);
     struct cluster *cluster = xcalloc(1, sizeof *cluster);
-    cluster->seed = seed;
-    cluster->count = count;
+    cluster->plan = plan;
+    cluster->count = plan->brokers;
     cluster->random = xcalloc(1, sizeof *cluster->random);
-    random_seed(cluster->random, seed ^ 0xc1);
-    cluster->sim = sim_create(seed ^ 0xc2);
-    cluster->network = sim_network_create(cluster->sim, seed ^ 0xc3);
-    cluster->coord = sim_coord_server_create(cluster->sim, seed ^ 0xc4);
-    cluster->min_insync = count >= 3 ? 2 : 1;
-    cluster->segment_bytes = 1024 << random_below(cluster->random, 5);
-    for (int32_t i = 0; i < count; i++) {
+    random_seed(cluster->random, plan_seed(plan->seed, STREAM_FAULTS, 1));
+    cluster->sim = sim_create(plan_seed(plan->seed, STREAM_SCHEDULE, 0));
+    cluster->network = sim_network_create(cluster->sim, plan_seed(plan->seed, STREAM_NETWORK, 0));
+    cluster->coord = sim_coord_server_create(cluster->sim, plan_seed(plan->seed, STREAM_COORD, 0));
+    sim_coord_server_set_linger(cluster->coord, plan->linger_ms);
+    for (int32_t i = 0; i < cluster->count; i++) {
         struct machine *machine = &cluster->machines[i];
         machine->cluster = cluster;
         machine->id = i + 1;
-        machine->disk = sim_disk_create(seed ^ (0xd0 + (uint64_t)i));
-        sim_disk_make_path(machine->disk, DATA_PATH);
+        machine->disk = sim_disk_create(plan_seed(plan->seed, STREAM_DISK, i));
+        for (int32_t k = 0; k < plan->log_dirs; k++) {
+            sim_disk_make_path(machine->disk, log_dirs[k]);
+        }
     }
     return cluster;
+}
+
+const char *cluster_log_dir(int32_t number) {
+    return log_dirs[number];
 }
 
 struct machine *cluster_machine(struct cluster *cluster, int32_t id) {
@@ -73,25 +80,29 @@ static void set(struct properties *properties, const char *key, const char *form
 
 /* Short times and small segments, so that rolls, checkpoints and elections happen often. */
 static struct config *make_config(const struct machine *machine) {
+    const struct plan *plan = machine->cluster->plan;
     struct properties properties;
     properties_init(&properties);
     set(&properties, "broker.id", "%d", machine->id);
     set(&properties, "listeners", "PLAINTEXT://127.0.0.1:%d", 9090 + machine->id);
-    set(&properties, "log.dirs", "%s", DATA_PATH);
+    set(&properties, "log.dirs", "%s%s%s", log_dirs[0], plan->log_dirs > 1 ? "," : "",
+        plan->log_dirs > 1 ? log_dirs[1] : "");
     set(&properties, "zookeeper.connect", "sim:2181");
     set(&properties, "zookeeper.session.timeout.ms", "%d", CLUSTER_SESSION_TIMEOUT_MS);
     set(&properties, "replica.lag.time.max.ms", "%d", CLUSTER_LAG_MAX_MS);
     set(&properties, "replica.socket.timeout.ms", "5000");
     set(&properties, "replica.fetch.backoff.ms", "300");
     set(&properties, "controller.socket.timeout.ms", "5000");
-    set(&properties, "log.segment.bytes", "%d", machine->cluster->segment_bytes);
+    set(&properties, "log.segment.bytes", "%d", plan->segment_bytes);
     set(&properties, "log.index.interval.bytes", "128");
     set(&properties, "log.index.size.max.bytes", "4096");
-    set(&properties, "min.insync.replicas", "%d", machine->cluster->min_insync);
+    set(&properties, "min.insync.replicas", "%d", plan->min_insync);
     set(&properties, "log.flush.offset.checkpoint.interval.ms", "3000");
     set(&properties, "log.flush.start.offset.checkpoint.interval.ms", "3000");
     set(&properties, "replica.high.watermark.checkpoint.interval.ms", "1500");
-    set(&properties, "log.retention.check.interval.ms", "20000");
+    set(&properties, "log.retention.check.interval.ms", "4000");
+    set(&properties, "log.initial.task.delay.ms", "1000");
+    set(&properties, "log.segment.delete.delay.ms", "1500");
     set(&properties, "leader.imbalance.check.interval.seconds", "15");
     set(&properties, "offsets.topic.num.partitions", "1");
     set(&properties, "auto.create.topics.enable", "false");
@@ -120,8 +131,12 @@ static void restart_after(struct machine *machine, int64_t after_ms) {
 
 static void on_serving(void *context) {
     struct machine *machine = context;
+    struct cluster *cluster = machine->cluster;
     machine->state = MACHINE_SERVING;
-    sim_network_serve(machine->cluster->network, machine->id, broker_dispatcher(machine->broker));
+    sim_network_serve(cluster->network, machine->id, broker_dispatcher(machine->broker));
+    if (cluster->on_serving != NULL) {
+        cluster->on_serving(cluster->context, machine);
+    }
 }
 
 static void kill_now(void *context) {
@@ -162,9 +177,10 @@ static void begin(void *context) {
         .disk = machine->disk,
         .transport = machine->transport,
         .coord = machine->coord,
-        .seed = machine->cluster->seed * 31 + (uint64_t)machine->id * 7 + machine->incarnation,
+        .seed =
+            plan_seed(machine->cluster->plan->seed, STREAM_PLAN, machine->id * 1000 + (int32_t)machine->incarnation),
         /* In every third run two or three commands are too many for a broker that does not answer. */
-        .controller_queue_bytes_max = machine->cluster->seed % 3 == 0 ? SMALL_QUEUE_BYTES : 0,
+        .controller_queue_bytes_max = machine->cluster->plan->seed % 3 == 0 ? SMALL_QUEUE_BYTES : 0,
         .on_serving = on_serving,
         .on_failed = on_failed,
         .context = machine,
@@ -184,6 +200,7 @@ void cluster_start(struct machine *machine) {
     machine->state = MACHINE_STARTING;
     machine->incarnation++;
     machine->crash_in_effects = 0;
+    machine->crash_in_writes = 0;
     machine->is_stopped = false;
     machine->paused_until_ms = 0;
     machine->clock = sim_clock_create(cluster->sim, machine->wall_offset_ms);
@@ -257,6 +274,53 @@ void cluster_pause(struct machine *machine, int64_t ms) {
     if (machine->clock != NULL) {
         machine->paused_until_ms = sim_now_ms(machine->cluster->sim) + ms;
         sim_clock_pause(machine->clock, machine->paused_until_ms);
+    }
+}
+
+bool cluster_has_lost_directory(const struct machine *machine) {
+    struct log_directory_info infos[CLUSTER_LOG_DIRS_MAX];
+    bool is_up = machine->state != MACHINE_DOWN && machine->broker != NULL && machine->broker->logs != NULL;
+    int32_t count = is_up ? log_manager_directories(machine->broker->logs, infos, CLUSTER_LOG_DIRS_MAX) : 0;
+    bool has_lost = false;
+    for (int32_t i = 0; i < count; i++) {
+        has_lost = has_lost || infos[i].is_offline;
+    }
+    return has_lost;
+}
+
+struct machine *cluster_controller(struct cluster *cluster) {
+    struct machine *found = NULL;
+    for (int32_t i = 0; i < cluster->count; i++) {
+        struct machine *machine = &cluster->machines[i];
+        if (machine->state == MACHINE_SERVING && controller_runtime_is_active(machine->broker->controller) &&
+            (found == NULL || controller_runtime_epoch(machine->broker->controller) >
+                                  controller_runtime_epoch(found->broker->controller))) {
+            found = machine;
+        }
+    }
+    return found;
+}
+
+void cluster_expire(struct machine *machine) {
+    if (machine->coord != NULL) {
+        sim_coord_server_expire(machine->cluster->coord, machine->coord->ops->session_id(machine->coord));
+    }
+}
+
+static void kill_in_step(void *context) {
+    struct machine *machine = context;
+    if (machine->state != MACHINE_DOWN) {
+        cluster_kill(machine, false, 500 + (int64_t)random_below(machine->cluster->random, 3000));
+    }
+}
+
+void cluster_count_write(struct cluster *cluster, int64_t session_id) {
+    for (int32_t i = 0; i < cluster->count; i++) {
+        struct machine *machine = &cluster->machines[i];
+        if (machine->crash_in_writes > 0 && machine->coord != NULL &&
+            machine->coord->ops->session_id(machine->coord) == session_id && --machine->crash_in_writes == 0) {
+            sim_at(cluster->sim, 0, kill_in_step, machine); /* before it hears that it was written */
+        }
     }
 }
 

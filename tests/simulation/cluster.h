@@ -13,6 +13,7 @@
 #include "tests/simulation/sim_transport.h"
 
 #define CLUSTER_BROKERS_MAX 5
+#define CLUSTER_LOG_DIRS_MAX 2
 #define CLUSTER_SESSION_TIMEOUT_MS 6000
 #define CLUSTER_LAG_MAX_MS 6000
 /* Clients sit on nodes beyond the brokers. */
@@ -21,6 +22,7 @@
 struct broker;
 struct config;
 struct cluster;
+struct plan;
 
 enum machine_state { MACHINE_DOWN, MACHINE_STARTING, MACHINE_SERVING, MACHINE_STOPPING };
 
@@ -40,6 +42,7 @@ struct machine {
     int64_t paused_until_ms;
     bool is_lossy;            /* lost power and has not been through recovery and back in sync since */
     bool is_stopped;          /* was asked to stop, or failed, and has not started again */
+    int64_t crash_in_writes;  /* dies after that many more transactions of its session; 0: no */
     int64_t crash_in_effects; /* dies before that many more changes of its disk; 0: no */
 };
 
@@ -49,17 +52,17 @@ struct cluster {
     struct sim_coord_server *coord;
     struct machine machines[CLUSTER_BROKERS_MAX];
     int32_t count;
-    uint64_t seed;
+    const struct plan *plan;
     struct random *random;
-    int32_t min_insync;
-    int32_t segment_bytes;
     char *violation; /* the first thing that must not be; NULL as long as all is well */
-    /* Told after a process ended, before its disk changes. */
+    /* Told when a process ends, while its memory is still there. */
     void (*on_death)(void *context, struct machine *machine);
+    void (*on_serving)(void *context, struct machine *machine);
     void *context;
 };
 
-struct cluster *cluster_create(uint64_t seed, int32_t count);
+/* The plan is the caller's. */
+struct cluster *cluster_create(const struct plan *plan);
 void cluster_destroy(struct cluster *cluster);
 struct machine *cluster_machine(struct cluster *cluster, int32_t id); /* NULL when there is none */
 /* Notes a violation; only the first counts. */
@@ -71,6 +74,16 @@ void cluster_kill(struct machine *machine, bool with_power, int64_t restart_afte
 /* SIGTERM; starts again a few seconds after it is through. */
 void cluster_stop(struct machine *machine);
 void cluster_pause(struct machine *machine, int64_t ms);
+/* Path of log directory `number` on every machine. */
+const char *cluster_log_dir(int32_t number);
+/* The machine runs, but some log directory of it is offline. */
+bool cluster_has_lost_directory(const struct machine *machine);
+/* The broker that acts as controller in the newest epoch, NULL when there is none. */
+struct machine *cluster_controller(struct cluster *cluster);
+/* Ends the session of the machine's process as an operator would. */
+void cluster_expire(struct machine *machine);
+/* For machine->crash_in_writes: of every transaction. */
+void cluster_count_write(struct cluster *cluster, int64_t session_id);
 bool cluster_all_serving(const struct cluster *cluster);
 
 #endif

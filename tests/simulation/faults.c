@@ -7,9 +7,11 @@
 #include "broker/base/check.h"
 #include "broker/base/errors.h"
 #include "broker/base/random.h"
-#include "tests/simulation/checkers/replicas.h"
-#include "tests/simulation/cluster.h"
+#include "tests/simulation/checkers/checker.h"
+#include "tests/simulation/checkers/convergence.h"
+#include "tests/simulation/scripts.h"
 #include "tests/simulation/sim_disk.h"
+#include "tests/simulation/workload.h"
 
 enum fault_kind {
     FAULT_KILL,
@@ -18,6 +20,7 @@ enum fault_kind {
     FAULT_POWER,
     FAULT_CUT,
     FAULT_ISOLATE,
+    FAULT_BRIDGE,
     FAULT_SLOW,
     FAULT_RESET,
     FAULT_PAUSE,
@@ -29,18 +32,22 @@ enum fault_kind {
     FAULT_CLIENT_CUT,
     FAULT_WALL_CLOCK,
     FAULT_DISK_ERROR,
+    FAULT_CONTROLLER_STEP,
     FAULT_KIND_COUNT,
 };
 
 static const char *const kind_names[FAULT_KIND_COUNT] = {
-    "kill",       "kill-in-write", "stop",       "power",      "cut",        "isolate",
-    "slow",       "reset",         "pause",      "expire",     "coord-cut",  "coord-reset",
-    "coord-lose", "coord-outage",  "client-cut", "wall-clock", "disk-error",
+    "kill",       "kill-in-write", "stop",        "power",           "cut",
+    "isolate",    "bridge",        "slow",        "reset",           "pause",
+    "expire",     "coord-cut",     "coord-reset", "coord-lose",      "coord-outage",
+    "client-cut", "wall-clock",    "disk-error",  "controller-step",
 };
 
 struct faults {
+    struct world *world;
     struct cluster *cluster;
-    const struct replicas *replicas;
+    struct workload *workload;
+    struct script *script; /* NULL: none */
     struct random random;
     int32_t client_count;
     bool is_enabled[FAULT_KIND_COUNT];
@@ -106,9 +113,15 @@ static void coord_back(struct faults *faults, int32_t a, int32_t b) {
     sim_coord_server_set_available(faults->cluster->coord, true);
 }
 
+/* Somebody changes the disk: what was offline comes back with a new start only. */
 static void disk_whole(struct faults *faults, int32_t a, int32_t b) {
     (void)b;
-    sim_disk_fail(cluster_machine(faults->cluster, a)->disk, 0, 0, 0);
+    struct machine *machine = cluster_machine(faults->cluster, a);
+    sim_disk_fail(machine->disk, 0, 0, 0);
+    if (cluster_has_lost_directory(machine)) {
+        machine->is_stopped = true;
+        cluster_kill(machine, false, draw(faults, 500, 3000));
+    }
 }
 
 /* A machine is lossy until it has been seen in every in-sync set again, with everything. */
@@ -119,7 +132,7 @@ static bool any_lossy(struct faults *faults) {
     for (int32_t i = 0; i < cluster->count; i++) {
         is_lossy = is_lossy || cluster->machines[i].is_lossy;
     }
-    if (is_lossy && cluster_all_serving(cluster) && replicas_have_converged(faults->replicas, why, sizeof why)) {
+    if (is_lossy && cluster_all_serving(cluster) && convergence_is_reached(faults->world, why, sizeof why)) {
         for (int32_t i = 0; i < cluster->count; i++) {
             cluster->machines[i].is_lossy = false;
         }
@@ -148,6 +161,19 @@ static void isolate(struct faults *faults, int32_t a) {
     repair_after(faults, draw(faults, 500, 15000), join_all, a, 0);
 }
 
+/* Two halves that see each other only through one broker in the middle. */
+static void bridge(struct faults *faults, int32_t middle) {
+    int64_t ms = draw(faults, 500, 12000);
+    for (int32_t a = 1; a <= faults->cluster->count; a++) {
+        for (int32_t b = 1; b <= faults->cluster->count; b++) {
+            if (a != middle && b != middle && (a < middle) != (b < middle)) {
+                sim_network_cut(faults->cluster->network, a, b, true);
+                repair_after(faults, ms, join_link, a, b);
+            }
+        }
+    }
+}
+
 static void slow(struct faults *faults, int32_t a, int32_t b) {
     int64_t max_ms = draw(faults, 10, 1500);
     sim_network_set_delay(faults->cluster->network, a, b, 1, max_ms);
@@ -159,7 +185,8 @@ static void slow(struct faults *faults, int32_t a, int32_t b) {
 /* Power goes only where all others hold everything. False: not now. */
 static bool power(struct faults *faults, struct machine *machine) {
     char why[256];
-    if (!cluster_all_serving(faults->cluster) || !replicas_have_converged(faults->replicas, why, sizeof why)) {
+    if (!plan_survives_power_loss(faults->world->plan) || !cluster_all_serving(faults->cluster) ||
+        !convergence_is_reached(faults->world, why, sizeof why)) {
         return false;
     }
     /* The controller must see the machine go. */
@@ -172,11 +199,14 @@ static bool power(struct faults *faults, struct machine *machine) {
     sim_coord_server_set_available(faults->cluster->coord, true);
     for (int32_t i = 0; i < faults->cluster->count; i++) {
         faults->cluster->machines[i].crash_in_effects = 0;
+        faults->cluster->machines[i].crash_in_writes = 0;
         coord_join(faults, i + 1, 0);
         disk_whole(faults, i + 1, 0);
     }
     /* Whoever is back within its old session would be in the in-sync sets with less than it had when they were told. */
-    cluster_kill(machine, true, CLUSTER_SESSION_TIMEOUT_MS + 2000 + draw(faults, 0, 8000));
+    faults->world->marks->counts[MARK_POWER_LOST]++;
+    cluster_kill(machine, true,
+                 CLUSTER_SESSION_TIMEOUT_MS + faults->world->plan->linger_ms + 2000 + draw(faults, 0, 8000));
     return true;
 }
 
@@ -194,6 +224,14 @@ static bool strike(struct faults *faults, enum fault_kind kind) {
     case FAULT_POWER: return power(faults, machine);
     case FAULT_CUT: cut_links(faults, a, b); return true;
     case FAULT_ISOLATE: isolate(faults, a); return true;
+    case FAULT_BRIDGE: bridge(faults, a); return true;
+    case FAULT_CONTROLLER_STEP:
+        machine = cluster_controller(cluster);
+        if (machine != NULL) {
+            machine->crash_in_writes = draw(faults, 1, 8);
+            faults->world->marks->counts[MARK_CONTROLLER_DIED]++;
+        }
+        return machine != NULL;
     case FAULT_SLOW: slow(faults, a, b); return true;
     case FAULT_RESET: sim_network_reset(cluster->network, a, b); return true;
     case FAULT_PAUSE: cluster_pause(machine, draw(faults, 100, 14000)); return is_up;
@@ -209,7 +247,7 @@ static bool strike(struct faults *faults, enum fault_kind kind) {
         repair_after(faults, draw(faults, 500, 20000), coord_back, 0, 0);
         return true;
     case FAULT_DISK_ERROR:
-        sim_disk_fail(machine->disk, 1 << draw(faults, 2, 5), draw(faults, 0, 50),
+        sim_disk_fail(machine->disk, 1 << draw(faults, 0, 5), draw(faults, 0, 50),
                       random_below(&faults->random, 2) == 0 ? ERR_IO : ERR_NO_SPACE);
         repair_after(faults, draw(faults, 100, 5000), disk_whole, a, 0);
         return is_up;
@@ -258,35 +296,47 @@ static void on_fault(void *context) {
     schedule(faults);
 }
 
-struct faults *faults_create(struct cluster *cluster, const struct replicas *replicas, int32_t client_count,
-                             uint64_t seed) {
+struct faults *faults_create(struct world *world, struct workload *workload) {
     struct faults *faults = xcalloc(1, sizeof *faults);
-    faults->cluster = cluster;
-    faults->replicas = replicas;
-    faults->client_count = client_count;
-    random_seed(&faults->random, seed);
+    faults->world = world;
+    faults->cluster = world->cluster;
+    faults->workload = workload;
+    faults->client_count = workload_client_count(workload);
+    random_seed(&faults->random, plan_seed(world->plan->seed, STREAM_FAULTS, 0));
     for (int32_t i = 0; i < FAULT_KIND_COUNT; i++) {
         faults->is_enabled[i] = random_below(&faults->random, 3) == 0;
     }
     faults->is_enabled[draw(faults, 0, FAULT_KIND_COUNT - 1)] = true;
+    faults->pause_ms = (int64_t)500 << random_below(&faults->random, 5);
+    if (world->plan->script != SCRIPT_NONE) {
+        /* Some seeds see nothing but the script. Power stays on: while a machine is lossy nothing else may happen. */
+        bool is_quiet = random_below(&faults->random, 2) == 0 || world->plan->script == SCRIPT_DIRTY_AFTER_CLEAN;
+        for (int32_t i = 0; i < FAULT_KIND_COUNT; i++) {
+            faults->is_enabled[i] = faults->is_enabled[i] && !is_quiet && i != FAULT_POWER;
+        }
+        faults->pause_ms = MAX(faults->pause_ms, 4000);
+        faults->script = script_create(world, workload);
+    }
     const char *only = getenv("OTTLA_SIM_FAULTS"); /* a mask, for looking at one kind */
     for (int32_t i = 0; only != NULL && i < FAULT_KIND_COUNT; i++) {
         faults->is_enabled[i] = (strtoul(only, NULL, 0) >> i & 1) != 0;
     }
-    faults->pause_ms = (int64_t)500 << random_below(&faults->random, 5);
     return faults;
 }
 
 void faults_destroy(struct faults *faults) {
+    script_destroy(faults->script);
     free(faults);
 }
 
 void faults_start(struct faults *faults) {
+    script_start(faults->script);
     schedule(faults);
 }
 
 void faults_stop(struct faults *faults) {
     faults->is_stopped = true;
+    script_stop(faults->script);
     if (faults->next != NULL) {
         sim_cancel(faults->cluster->sim, faults->next);
         faults->next = NULL;
@@ -295,7 +345,9 @@ void faults_stop(struct faults *faults) {
     sim_coord_server_set_available(faults->cluster->coord, true);
     for (int32_t i = 0; i < faults->cluster->count; i++) {
         faults->cluster->machines[i].crash_in_effects = 0;
+        faults->cluster->machines[i].crash_in_writes = 0;
         coord_join(faults, i + 1, 0);
+        sim_disk_fail_once(faults->cluster->machines[i].disk, NULL, 0, 0);
         disk_whole(faults, i + 1, 0);
     }
 }
@@ -315,5 +367,5 @@ int64_t faults_count(const struct faults *faults) {
     for (int32_t i = 0; i < FAULT_KIND_COUNT; i++) {
         count += faults->counts[i];
     }
-    return count;
+    return count + script_rounds(faults->script);
 }

@@ -10,12 +10,11 @@
 #include <stdint.h>
 #include <stdio.h>
 
-struct cluster;
-struct replicas;
 struct faults;
+struct workload;
+struct world;
 
-struct faults *faults_create(struct cluster *cluster, const struct replicas *replicas, int32_t client_count,
-                             uint64_t seed);
+struct faults *faults_create(struct world *world, struct workload *workload);
 void faults_destroy(struct faults *faults);
 void faults_start(struct faults *faults);
 /* Everything is made whole; nothing more happens. */

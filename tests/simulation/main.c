@@ -2,7 +2,8 @@
  *
  *   sim --seeds N --first K [--jobs J] [--verbose] [--stop-at-failure]
  *
- * Every 20th seed runs twice, and both must come to the same hash. Ends with "N passed, N failed", counting seeds. */
+ * Every 20th seed runs twice, and both must come to the same hash. A thousand seeds and more must have visited every
+ * corner of marks.h. Ends with "N passed, N failed", counting seeds. */
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -20,6 +21,7 @@
 #define JOBS_MAX 16
 #define TWICE_EVERY 20
 #define FAILURES_SHOWN_MAX 20
+#define SEEDS_OF_MARKS 1000
 
 struct job {
     pid_t pid; /* 0 free */
@@ -42,6 +44,7 @@ struct totals {
     uint64_t events;
     int64_t acked;
     int64_t faults;
+    struct marks marks;
 };
 
 /* In the child. */
@@ -90,6 +93,9 @@ static void end(const struct job *job, const struct run_result *result, int stat
     totals->events += result->events;
     totals->acked += result->acked;
     totals->faults += result->faults;
+    for (int32_t i = 0; i < MARK_COUNT; i++) {
+        totals->marks.counts[i] += result->marks.counts[i];
+    }
 }
 
 static void run_all(const struct options *options, struct totals *totals) {
@@ -122,6 +128,29 @@ static void run_all(const struct options *options, struct totals *totals) {
         }
     }
     munmap(results, sizeof *results * JOBS_MAX);
+}
+
+/* False when a thousand seeds and more missed a mark; fewer only say what they saw. */
+static bool check_marks(const struct options *options, const struct totals *totals) {
+    static const struct {
+        int64_t floor;
+        const char *text;
+    } marks[] = {
+#define X(name, floor, text) {floor, text},
+        MARKS(X)
+#undef X
+    };
+    bool counts = options->count >= SEEDS_OF_MARKS && !options->stops_at_failure;
+    int32_t missed = 0;
+    printf("marks:");
+    for (int32_t i = 0; i < MARK_COUNT; i++) {
+        bool is_low = totals->marks.counts[i] < (int64_t)(options->count / SEEDS_OF_MARKS) * marks[i].floor;
+        printf("%s %s %" PRId64 "%s", i == 0 ? "" : ",", marks[i].text, totals->marks.counts[i],
+               is_low ? " (below its floor)" : "");
+        missed += is_low;
+    }
+    printf("\n");
+    return !counts || missed == 0;
 }
 
 static struct options parse(int argc, char **argv) {
@@ -157,6 +186,8 @@ int main(int argc, char **argv) {
            totals.acked, totals.faults, totals.events, totals.twice);
     printf("%.0f simulated seconds in %.1f CPU seconds: %.0f per second\n", (double)totals.simulated_ms / 1000,
            cpu_seconds, (double)totals.simulated_ms / 1000 / MAX(cpu_seconds, 0.001));
-    printf("%" PRId64 " passed, %" PRId64 " failed\n", totals.passed, totals.failed);
-    return totals.failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    bool has_marks = check_marks(&options, &totals);
+    printf("%" PRId64 " passed, %" PRId64 " failed%s\n", totals.passed, totals.failed,
+           has_marks ? "" : ", and some corner was not visited");
+    return totals.failed == 0 && has_marks ? EXIT_SUCCESS : EXIT_FAILURE;
 }

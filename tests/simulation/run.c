@@ -8,82 +8,119 @@
 #include <string.h>
 
 #include "broker/base/check.h"
-#include "broker/base/random.h"
 #include "broker/base/trace.h"
-#include "tests/simulation/checkers/history.h"
-#include "tests/simulation/checkers/replicas.h"
-#include "tests/simulation/checkers/znodes.h"
-#include "tests/simulation/cluster.h"
+#include "tests/simulation/checkers/checker.h"
+#include "tests/simulation/checkers/convergence.h"
+#include "tests/simulation/checkers/exposed.h"
 #include "tests/simulation/faults.h"
 #include "tests/simulation/sim_heap.h"
 #include "tests/simulation/workload.h"
 
-#define START_MS 60000 /* for the topic to come into being */
-#define FAULTS_MS 60000
-#define CONVERGE_MS 120000 /* session timeout and a lot of patience */
+#define START_MS 60000 /* for the topics to come into being */
+#define FAULTS_MS 50000
+#define CONVERGE_MS 180000 /* session timeout and a lot of patience */
 #define CHECK_EVERY_MS 40
 
 struct run {
+    struct plan plan;
+    struct marks marks;
+    struct world world;
     struct cluster *cluster;
-    struct history *history;
-    struct replicas *replicas;
+    struct checkers *checkers;
     struct workload *workload;
     struct faults *faults;
-    struct znode_checker *znodes;
+    bool is_verbose;
+    bool is_closing;
 };
 
-static bool is_silent = true;
-
-static void say(enum trace_level level, const char *line, void *context) {
-    (void)level;
-    if (is_silent) {
-        return;
-    }
-    const struct cluster *cluster = context;
+static struct machine *running_machine(const struct cluster *cluster) {
     const struct clock *clock = sim_running(cluster->sim);
-    int32_t id = 0;
     for (int32_t i = 0; i < cluster->count; i++) {
-        id = clock != NULL && cluster->machines[i].clock == clock ? cluster->machines[i].id : id;
+        if (clock != NULL && cluster->machines[i].clock == clock) {
+            return (struct machine *)(uintptr_t)&cluster->machines[i];
+        }
     }
-    printf("%8" PRId64 " %d %s\n", sim_now_ms(cluster->sim), id, line);
+    return NULL;
 }
 
-static void on_znode_violation(void *context, const char *invariant, const char *message) {
-    cluster_violate(context, "%s: %s", invariant, message);
+static void on_line(enum trace_level level, const char *line, void *context) {
+    struct run *run = context;
+    struct machine *machine = running_machine(run->cluster);
+    if (run->is_verbose) {
+        printf("%8" PRId64 " %d %s\n", sim_now_ms(run->cluster->sim), machine == NULL ? 0 : machine->id, line);
+    }
+    if (level >= TRACE_WARN && machine != NULL && !run->is_closing) {
+        checkers_on_line(run->checkers, machine, line);
+    }
 }
 
-static void on_death(void *context, struct machine *machine) {
-    replicas_on_death(context, machine);
-}
-
-static void observe(void *context, const struct sim_transaction *transaction) {
+static void on_transaction(void *context, const struct sim_transaction *transaction) {
+    struct run *run = context;
     void *owner = sim_heap_enter(NULL);
-    znode_checker_observe(context, transaction);
+    for (int32_t i = 0; run->is_verbose && i < transaction->count; i++) {
+        static const char *const names[] = {"check", "create", "set", "delete"};
+        const struct coord_op *op = &transaction->ops[i];
+        printf("%8" PRId64 " 0 session 0x%" PRIx64 " %s %s %.*s\n", sim_now_ms(run->cluster->sim),
+               transaction->session_id, names[op->type], op->path, op->data.size > 0 ? op->data.size : 0,
+               op->data.size > 0 ? (const char *)op->data.data : "");
+    }
+    topics_observe(run->world.topics, transaction);
+    checkers_on_transaction(run->checkers, transaction);
+    cluster_count_write(run->cluster, transaction->session_id);
     sim_heap_enter(owner);
 }
 
+static struct served served_of(struct run *run, const struct sim_exchange *exchange) {
+    return (struct served){.machine = cluster_machine(run->cluster, exchange->to),
+                           .from = exchange->from,
+                           .api_key = exchange->api_key,
+                           .api_version = exchange->api_version,
+                           .request = exchange->request,
+                           .answer = exchange->answer};
+}
+
+static void on_request(void *context, const struct sim_exchange *exchange) {
+    struct run *run = context;
+    const struct served served = served_of(run, exchange);
+    checkers_on_request(run->checkers, &served);
+}
+
+static void on_answer(void *context, const struct sim_exchange *exchange) {
+    struct run *run = context;
+    const struct served served = served_of(run, exchange);
+    checkers_on_answer(run->checkers, &served);
+}
+
+static void on_death(void *context, struct machine *machine) {
+    struct run *run = context;
+    checkers_on_death(run->checkers, machine);
+}
+
+static void on_serving(void *context, struct machine *machine) {
+    struct run *run = context;
+    checkers_on_serving(run->checkers, machine);
+}
+
 static void open_run(struct run *run, uint64_t seed, bool is_verbose) {
-    struct random random;
-    random_seed(&random, seed);
-    struct workload_config config = {
-        .producers = 1 + (int32_t)random_below(&random, 3),
-        .consumers = 1 + (int32_t)random_below(&random, 2),
-        .partitions = 1 + (int32_t)random_below(&random, 4),
-        .records_per_partition = 50 + (int64_t)random_below(&random, 300),
-        .think_ms = (int64_t)20 << random_below(&random, 6),
-    };
-    run->cluster = cluster_create(seed, 3);
-    run->history = history_create(run->cluster);
-    run->replicas = replicas_create(run->cluster, config.partitions);
-    run->workload = workload_create(run->cluster, &config, run->history, run->replicas, random_u64(&random));
-    run->faults = faults_create(run->cluster, run->replicas, config.producers + config.consumers, random_u64(&random));
-    run->znodes = znode_checker_create(on_znode_violation, run->cluster);
-    sim_coord_server_observe(run->cluster->coord, observe, run->znodes);
+    plan_draw(&run->plan, seed);
+    run->is_verbose = is_verbose;
+    run->cluster = cluster_create(&run->plan);
+    run->world = (struct world){.plan = &run->plan,
+                                .cluster = run->cluster,
+                                .topics = topics_create(run->cluster->sim),
+                                .values = values_create(),
+                                .exposed = exposed_create(),
+                                .marks = &run->marks};
+    run->checkers = checkers_create(&run->world);
+    run->workload = workload_create(&run->world, run->checkers);
+    run->faults = faults_create(&run->world, run->workload);
+    sim_coord_server_observe(run->cluster->coord, on_transaction, run);
+    sim_network_observe(run->cluster->network, on_request, on_answer, run);
     run->cluster->on_death = on_death;
-    run->cluster->context = run->replicas;
-    is_silent = !is_verbose;
-    trace_set_level(is_verbose ? TRACE_DEBUG : TRACE_FATAL);
-    trace_set_sink(say, run->cluster);
+    run->cluster->on_serving = on_serving;
+    run->cluster->context = run;
+    trace_set_level(is_verbose ? TRACE_DEBUG : TRACE_WARN);
+    trace_set_sink(on_line, run);
     for (int32_t i = 0; i < run->cluster->count; i++) {
         cluster_start(&run->cluster->machines[i]);
     }
@@ -91,13 +128,16 @@ static void open_run(struct run *run, uint64_t seed, bool is_verbose) {
 }
 
 static void close_run(struct run *run) {
+    run->is_closing = true;
     sim_coord_server_observe(run->cluster->coord, NULL, NULL);
+    sim_network_observe(run->cluster->network, NULL, NULL, NULL);
     workload_destroy(run->workload);
     cluster_destroy(run->cluster);
     faults_destroy(run->faults);
-    replicas_destroy(run->replicas);
-    history_destroy(run->history);
-    znode_checker_destroy(run->znodes);
+    checkers_destroy(run->checkers);
+    exposed_destroy(run->world.exposed);
+    values_destroy(run->world.values);
+    topics_destroy(run->world.topics);
     trace_set_sink(NULL, NULL);
 }
 
@@ -109,7 +149,7 @@ static bool run_for(struct run *run, int64_t ms, run_condition *is_over, char *r
     int64_t end_ms = sim_now_ms(sim) + ms;
     while (sim_now_ms(sim) < end_ms && run->cluster->violation == NULL) {
         sim_run_until(sim, sim_now_ms(sim) + CHECK_EVERY_MS);
-        replicas_check(run->replicas);
+        checkers_on_step(run->checkers);
         if (is_over != NULL && is_over(run, ret_why, why_size)) {
             return true;
         }
@@ -117,61 +157,65 @@ static bool run_for(struct run *run, int64_t ms, run_condition *is_over, char *r
     return false;
 }
 
-static bool has_topic(struct run *run, char *ret_why, int why_size) {
-    snprintf(ret_why, (size_t)why_size, "the topic could not be created");
-    return workload_has_topic(run->workload);
+static bool has_topics(struct run *run, char *ret_why, int why_size) {
+    snprintf(ret_why, (size_t)why_size, "the topics could not be created");
+    return workload_has_topics(run->workload);
 }
 
 static bool has_converged(struct run *run, char *ret_why, int why_size) {
-    if (!cluster_all_serving(run->cluster)) {
-        snprintf(ret_why, (size_t)why_size, "not every broker serves");
-        return false;
-    }
-    return workload_is_done(run->workload, ret_why, why_size) &&
-           replicas_have_converged(run->replicas, ret_why, why_size);
+    return convergence_is_reached(&run->world, ret_why, why_size) && workload_is_done(run->workload, ret_why, why_size);
 }
 
 static void play(struct run *run) {
     char why[256] = "";
-    if (!run_for(run, START_MS, has_topic, why, sizeof why)) {
-        cluster_violate(run->cluster, "liveness: %s", why);
+    if (!run_for(run, START_MS, has_topics, why, sizeof why)) {
+        cluster_violate(run->cluster, "C8 liveness: %s", why);
         return;
     }
     faults_start(run->faults);
+    workload_meddle(run->workload);
     run_for(run, FAULTS_MS, NULL, NULL, 0);
     if (run->cluster->violation != NULL) {
         return;
     }
     faults_stop(run->faults);
+    workload_settle(run->workload);
     if (!run_for(run, CONVERGE_MS, has_converged, why, sizeof why)) {
-        cluster_violate(run->cluster, "liveness: %s", why);
+        cluster_violate(run->cluster, "C8 liveness: %s", why);
         return;
     }
-    history_check_end(run->history);
+    checkers_on_end(run->checkers);
+}
+
+static void report(const struct run *run, FILE *to) {
+    fprintf(to, "  ");
+    plan_print(&run->plan, to);
+    fprintf(to, "  ");
+    faults_print(run->faults, to);
 }
 
 void run_seed(uint64_t seed, bool is_quiet, bool is_verbose, struct run_result *ret) {
-    struct run run;
-    open_run(&run, seed, is_verbose);
-    play(&run);
-    struct cluster *cluster = run.cluster;
+    struct run *run = xcalloc(1, sizeof *run);
+    open_run(run, seed, is_verbose);
+    play(run);
+    struct cluster *cluster = run->cluster;
     sim_trace_mix(cluster->sim, sim_network_messages(cluster->network));
-    sim_trace_mix(cluster->sim, (uint64_t)history_acked_count(run.history));
-    sim_trace_mix(cluster->sim, (uint64_t)history_read_count(run.history));
+    sim_trace_mix(cluster->sim, (uint64_t)values_acked_count(run->world.values));
     *ret = (struct run_result){
         .is_violated = cluster->violation != NULL,
         .hash = sim_trace_hash(cluster->sim),
         .simulated_ms = sim_now_ms(cluster->sim),
         .events = sim_event_count(cluster->sim),
-        .acked = history_acked_count(run.history),
-        .read = history_read_count(run.history),
-        .faults = faults_count(run.faults),
+        .acked = values_acked_count(run->world.values),
+        .faults = faults_count(run->faults),
+        .marks = run->marks,
     };
     if (ret->is_violated && !is_quiet) {
-        printf("seed %" PRIu64 " FAILED %s\n  ", seed, cluster->violation);
-        faults_print(run.faults, stdout);
+        printf("seed %" PRIu64 " FAILED %s\n", seed, cluster->violation);
+        report(run, stdout);
     } else if (is_verbose) {
-        faults_print(run.faults, stdout);
+        report(run, stdout);
     }
-    close_run(&run);
+    close_run(run);
+    free(run);
 }

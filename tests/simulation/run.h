@@ -5,14 +5,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "tests/simulation/marks.h"
+
 struct run_result {
     bool is_violated;
-    uint64_t hash; /* over the order of events, messages and what clients saw */
+    uint64_t hash; /* over the order of events, messages, transactions and what clients saw */
     int64_t simulated_ms;
     uint64_t events;
     int64_t acked;
-    int64_t read;
     int64_t faults;
+    struct marks marks;
 };
 
 /* is_quiet: no word about a violation. is_verbose: everything the brokers say. */

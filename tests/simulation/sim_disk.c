@@ -16,6 +16,7 @@ struct sim_handle {
     struct sim_handle *next;
     struct sim_handle **link;
     bool is_writable;
+    char name[64]; /* the end of it */
 };
 
 struct sim_disk {
@@ -28,6 +29,9 @@ struct sim_disk {
     int fail_mask;
     int64_t fail_after;
     int fail_error;
+    const char *once_suffix; /* NULL: nothing */
+    int once_mask;
+    int once_error;
     void (*on_effect)(void *context);
     void *context;
     int64_t effects;
@@ -55,6 +59,19 @@ static int effect(struct sim_disk *disk, enum sim_disk_operation operation) {
         disk->on_effect(disk->context);
     }
     return fault(disk, operation);
+}
+
+/* The same for an operation on an open file. */
+static int file_effect(struct sim_disk *disk, const struct sim_handle *handle, enum sim_disk_operation operation) {
+    int error = effect(disk, operation);
+    size_t size = strlen(handle->name);
+    if (error == 0 && disk->once_suffix != NULL && (disk->once_mask & (int)operation) != 0 &&
+        size >= strlen(disk->once_suffix) &&
+        strcmp(handle->name + size - strlen(disk->once_suffix), disk->once_suffix) == 0) {
+        error = disk->once_error;
+        disk->once_suffix = NULL;
+    }
+    return error;
 }
 
 static void touch(struct sim_disk *disk, struct sim_node *node) {
@@ -126,6 +143,9 @@ static int sim_open(struct disk *base, const char *path, int flags, struct disk_
     struct sim_handle *handle = xcalloc(1, sizeof *handle);
     handle->base = (struct disk_file){.disk = base, .references = 1};
     handle->node = sim_node_ref(node);
+    size_t name_size = strlen(name);
+    memcpy(handle->name, name_size < sizeof handle->name ? name : name + name_size + 1 - sizeof handle->name,
+           MIN(name_size + 1, sizeof handle->name));
     handle->is_writable = (flags & (DISK_WRITE | DISK_CREATE)) != 0;
     handle->next = disk->handles;
     handle->link = &disk->handles;
@@ -170,7 +190,7 @@ static int sim_write(struct disk_file *file, const void *from, size_t size, int6
     struct sim_disk *disk = disk_of(file->disk);
     struct sim_handle *handle = handle_of(file);
     CHECK(handle->is_writable && position >= 0);
-    int error = effect(disk, SIM_DISK_WRITE);
+    int error = file_effect(disk, handle, SIM_DISK_WRITE);
     if (error != 0) {
         /* A failed write may have got part of the way. */
         size = (size_t)random_below(&disk->random, (uint64_t)size + 1);
@@ -182,7 +202,7 @@ static int sim_write(struct disk_file *file, const void *from, size_t size, int6
 
 static int sim_sync(struct disk_file *file) {
     struct sim_disk *disk = disk_of(file->disk);
-    int error = effect(disk, SIM_DISK_SYNC);
+    int error = file_effect(disk, handle_of(file), SIM_DISK_SYNC);
     if (error == 0) {
         sim_node_sync(handle_of(file)->node);
     }
@@ -192,7 +212,7 @@ static int sim_sync(struct disk_file *file) {
 static int sim_truncate(struct disk_file *file, int64_t size) {
     struct sim_disk *disk = disk_of(file->disk);
     CHECK(handle_of(file)->is_writable && size >= 0);
-    int error = effect(disk, SIM_DISK_TRUNCATE);
+    int error = file_effect(disk, handle_of(file), SIM_DISK_TRUNCATE);
     if (error == 0) {
         sim_node_resize(handle_of(file)->node, size);
         touch(disk, handle_of(file)->node);
@@ -432,4 +452,28 @@ int64_t sim_disk_effects(const struct disk *disk) {
 
 int32_t sim_disk_open_count(const struct disk *disk) {
     return CONTAINER_OF(disk, const struct sim_disk, disk)->handle_count;
+}
+
+void sim_disk_fail_once(struct disk *base, const char *suffix, int mask, int error) {
+    struct sim_disk *disk = disk_of(base);
+    disk->once_suffix = suffix;
+    disk->once_mask = mask;
+    disk->once_error = error;
+}
+
+bool sim_disk_peek(const struct disk *base, const char *path, struct slice *ret_bytes) {
+    const struct sim_node *node = find(disk_of((struct disk *)(uintptr_t)base), path);
+    if (node == NULL || node->is_directory) {
+        return false;
+    }
+    *ret_bytes = (struct slice){node->cached.bytes, (int32_t)node->cached.size};
+    return true;
+}
+
+void sim_disk_peek_list(const struct disk *base, const char *path, void (*on_name)(void *context, const char *name),
+                        void *context) {
+    const struct sim_node *node = find(disk_of((struct disk *)(uintptr_t)base), path);
+    for (int32_t i = 0; node != NULL && node->is_directory && i < node->entries.count; i++) {
+        on_name(context, node->entries.list[i].name);
+    }
 }

@@ -12,6 +12,7 @@
 
 #include "broker/base/clock.h"
 #include "broker/base/random.h"
+#include "broker/base/slice.h"
 #include "broker/log/disk.h"
 
 #define SIM_SECTOR_BYTES 512
@@ -38,10 +39,18 @@ void sim_disk_process_died(struct disk *disk);
 void sim_disk_power_loss(struct disk *disk);
 /* After `after` more operations of the mask, each fails with the error until it is set to 0. */
 void sim_disk_fail(struct disk *disk, int mask, int64_t after, int error);
+/* The next operation of the mask on a file whose name ends so fails, once; NULL takes that back. */
+void sim_disk_fail_once(struct disk *disk, const char *suffix, int mask, int error);
 /* Called before every operation that changes the disk; may end the process there (sim_escape). NULL: nobody. */
 void sim_disk_on_effect(struct disk *disk, void (*on_effect)(void *context), void *context);
 /* Makes a directory with its parents, durably. */
 void sim_disk_make_path(struct disk *disk, const char *path);
+/* For whoever looks without being a process: no fault, no effect. False when there is no such file; bytes are valid
+ * until the next write. */
+bool sim_disk_peek(const struct disk *disk, const char *path, struct slice *ret_bytes);
+/* Calls back with every name in the directory. */
+void sim_disk_peek_list(const struct disk *disk, const char *path, void (*on_name)(void *context, const char *name),
+                        void *context);
 int64_t sim_disk_effects(const struct disk *disk);
 int32_t sim_disk_open_count(const struct disk *disk);
 

@@ -1,103 +1,17 @@
-/* See sim_transport.h. A call goes through these hands: sent -> (link) -> dispatched -> answered, in order -> (link)
- * -> told to its sender. Whoever dies on the way, the call is freed when nobody points to it any more. */
-#include "tests/simulation/sim_transport.h"
-
+/* See sim_transport.h and sim_transport_internal.h: links, messages and who is there. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "broker/base/check.h"
 #include "broker/base/errors.h"
-#include "broker/base/random.h"
-#include "broker/log/disk.h"
-#include "broker/protocol/exchange.h"
 #include "broker/protocol/header.h"
-#include "broker/request/dispatch.h"
-
-struct sim_link {
-    int64_t min_ms;
-    int64_t max_ms;
-    bool is_cut;
-};
-
-struct sim_member {
-    struct clock *clock; /* NULL: no process here */
-    struct dispatcher *dispatcher;
-    uint32_t incarnation;
-};
-
-enum call_state { CALL_TRAVELS, CALL_SERVED, CALL_ANSWERED, CALL_RETURNS };
-
-struct sim_call {
-    struct exchange exchange;
-    struct sim_connection *connection;
-    struct sim_call *next; /* of the connection, in the order of sending */
-    enum call_state state;
-    bool is_with_server; /* the exchange has not been ended */
-    bool is_with_client; /* the sender has not been told */
-    bool closes;         /* instead of an answer the connection ends */
-    bool has_answer;
-    bool is_over;   /* for the sender; the server may still be at work on it, as after a closed connection */
-    int references; /* posted tasks and events that point here */
-    int16_t api_key;
-    int16_t api_version;
-    uint8_t *frame;
-    size_t frame_size;
-    uint8_t *answer; /* after its size */
-    size_t answer_size;
-    int error;
-    transport_answer *on_answer;
-    void *context;
-    struct sim_event *timeout;
-};
-
-struct sim_connection {
-    struct sim_network *network;
-    struct sim_connection *next;
-    int32_t from;
-    int32_t to;
-    int32_t channel;
-    uint32_t from_incarnation;
-    uint32_t to_incarnation; /* of the process that accepted; 0 before */
-    bool is_broken;
-    struct sim_call *first; /* not over */
-    struct sim_call *last;
-    int64_t arrival_ms[2]; /* of the last message each way: later ones come no earlier */
-    int references;
-};
-
-/* One message on its way. */
-struct sim_message {
-    struct sim_network *network;
-    struct sim_message *next; /* in the order of sending */
-    struct sim_connection *connection;
-    struct sim_call *call; /* NULL: the connection broke */
-    bool is_answer;
-    bool is_arrived; /* held back by a cut */
-    struct sim_event *event;
-};
-
-struct sim_network {
-    struct sim *sim;
-    struct random random;
-    struct sim_link links[SIM_NODES_MAX][SIM_NODES_MAX];
-    struct sim_member members[SIM_NODES_MAX];
-    struct sim_connection *connections;
-    struct sim_message *messages;
-    struct sim_message **messages_end;
-    uint64_t message_count;
-};
-
-struct sim_transport {
-    struct transport transport;
-    struct sim_network *network;
-    int32_t node;
-};
+#include "tests/simulation/sim_transport_internal.h"
 
 static void on_message(void *context);
 
 /* ---- lifetimes ---- */
 
-static void connection_unref(struct sim_connection *connection) {
+void sim_connection_unref(struct sim_connection *connection) {
     if (--connection->references > 0) {
         return;
     }
@@ -110,7 +24,7 @@ static void connection_unref(struct sim_connection *connection) {
 }
 
 /* Frees the call when nobody needs it any more. */
-static void call_settle(struct sim_call *call) {
+void sim_call_settle(struct sim_call *call) {
     if (call->is_with_server || call->is_with_client || call->references > 0) {
         return;
     }
@@ -132,20 +46,20 @@ static void call_settle(struct sim_call *call) {
     free(call->frame);
     free(call->answer);
     free(call);
-    connection_unref(connection);
+    sim_connection_unref(connection);
 }
 
-static void call_unref(struct sim_call *call) {
+void sim_call_unref(struct sim_call *call) {
     call->references--;
-    call_settle(call);
+    sim_call_settle(call);
 }
 
-static bool client_lives(const struct sim_connection *connection) {
+bool sim_connection_client_lives(const struct sim_connection *connection) {
     const struct sim_member *member = &connection->network->members[connection->from];
     return member->clock != NULL && member->incarnation == connection->from_incarnation;
 }
 
-static bool server_lives(const struct sim_connection *connection) {
+bool sim_connection_server_lives(const struct sim_connection *connection) {
     const struct sim_member *member = &connection->network->members[connection->to];
     return member->clock != NULL && member->incarnation == connection->to_incarnation;
 }
@@ -166,9 +80,9 @@ static void message_free(struct sim_message *message) {
     struct sim_connection *connection = message->connection;
     free(message);
     if (call != NULL) {
-        call_unref(call);
+        sim_call_unref(call);
     }
-    connection_unref(connection);
+    sim_connection_unref(connection);
 }
 
 static struct sim_link *link_of(struct sim_message *message) {
@@ -187,7 +101,7 @@ static void message_schedule(struct sim_message *message) {
     message->event = sim_at(network->sim, *last_ms - sim_now_ms(network->sim), on_message, message);
 }
 
-static void message_send(struct sim_connection *connection, struct sim_call *call, bool is_answer) {
+void sim_message_send(struct sim_connection *connection, struct sim_call *call, bool is_answer) {
     struct sim_network *network = connection->network;
     struct sim_message *message = xcalloc(1, sizeof *message);
     message->network = network;
@@ -204,205 +118,6 @@ static void message_send(struct sim_connection *connection, struct sim_call *cal
     message_schedule(message);
 }
 
-/* ---- the sender's end ---- */
-
-static void tell_sender(void *context) {
-    struct sim_call *call = context;
-    if (call->is_with_client) {
-        call->is_with_client = false;
-        call->on_answer(call->context, call->error, call->answer, call->answer_size);
-    }
-    call_unref(call);
-}
-
-static void finish_for_sender(struct sim_call *call, int error) {
-    if (call->timeout != NULL) {
-        sim_cancel(call->connection->network->sim, call->timeout);
-        call->timeout = NULL;
-    }
-    if (!call->is_with_client || call->is_over) {
-        return;
-    }
-    call->is_over = true;
-    call->error = error;
-    if (!client_lives(call->connection)) {
-        call->is_with_client = false;
-        return;
-    }
-    call->references++;
-    clock_post(call->connection->network->members[call->connection->from].clock, tell_sender, call);
-}
-
-static void abandon(void *context) {
-    struct sim_call *call = context;
-    if (call->is_with_server) {
-        call->exchange.is_abandoned = true;
-        if (call->exchange.on_abandoned != NULL) {
-            call->exchange.on_abandoned(&call->exchange);
-        }
-    }
-    call_unref(call);
-}
-
-/* The server notices that its peer is gone. */
-static void break_server_end(struct sim_connection *connection) {
-    struct clock *clock = connection->network->members[connection->to].clock;
-    for (struct sim_call *call = connection->first; call != NULL; call = call->next) {
-        if (call->is_with_server && server_lives(connection)) {
-            call->references++;
-            clock_post(clock, abandon, call);
-        }
-    }
-}
-
-/* The sender's end breaks; the first call may end with another error than the others. */
-static void break_client_end(struct sim_connection *connection, struct sim_call *blamed, int error) {
-    connection->references++;
-    connection->is_broken = true;
-    struct sim_call *next = NULL;
-    for (struct sim_call *call = connection->first; call != NULL; call = next) {
-        next = call->next;
-        if (next != NULL) {
-            next->references++;
-        }
-        finish_for_sender(call, call == blamed ? error : ERR_DISCONNECTED);
-        call_settle(call);
-        if (next != NULL) {
-            next->references--;
-        }
-    }
-    connection_unref(connection);
-}
-
-/* ---- the server's end ---- */
-
-static uint8_t *flatten(const struct answer *answer, size_t *ret_size) {
-    size_t total = answer->size;
-    for (int32_t i = 0; i < answer->splice_count; i++) {
-        total += (size_t)answer->splices[i].records.size;
-    }
-    uint8_t *bytes = xmalloc(total);
-    size_t done = 0;
-    size_t from = 0;
-    bool is_short = false;
-    for (int32_t i = 0; i < answer->splice_count; i++) {
-        struct splice *splice = &answer->splices[i];
-        size_t part = (size_t)splice->at - from;
-        memcpy(bytes + done, answer->bytes + from, part);
-        done += part;
-        from += part;
-        int64_t count =
-            disk_read(splice->records.file, bytes + done, (size_t)splice->records.size, splice->records.position);
-        is_short = is_short || count != splice->records.size;
-        done += (size_t)splice->records.size;
-        splice->records.file = disk_file_unref(splice->records.file);
-    }
-    memcpy(bytes + done, answer->bytes + from, answer->size - from);
-    if (is_short) { /* as sendfile would find out: the connection ends */
-        free(bytes);
-        return NULL;
-    }
-    *ret_size = total;
-    return bytes;
-}
-
-/* Answers leave in the order of the requests. */
-static void flush(struct sim_connection *connection) {
-    connection->references++;
-    for (struct sim_call *call = connection->first; call != NULL; call = call->next) {
-        if (call->state == CALL_TRAVELS || call->state == CALL_SERVED) {
-            break;
-        }
-        if (call->state == CALL_ANSWERED) {
-            call->state = CALL_RETURNS;
-            message_send(connection, call, true);
-        }
-    }
-    connection_unref(connection);
-}
-
-static void end_exchange(struct sim_call *call) {
-    CHECK(call->is_with_server);
-    if (call->state == CALL_SERVED) {
-        call->state = CALL_ANSWERED;
-        flush(call->connection);
-    }
-    call->is_with_server = false;
-    call_settle(call);
-}
-
-static void exchange_answer(struct exchange *exchange, const struct answer *answer) {
-    struct sim_call *call = CONTAINER_OF(exchange, struct sim_call, exchange);
-    size_t size = 0;
-    uint8_t *bytes = flatten(answer, &size);
-    answer->on_sent(answer->owner);
-    call->has_answer = bytes != NULL;
-    call->closes = bytes == NULL;
-    if (bytes != NULL) {
-        call->answer = bytes;
-        call->answer_size = size;
-    }
-    end_exchange(call);
-}
-
-static void exchange_answer_nothing(struct exchange *exchange) {
-    end_exchange(CONTAINER_OF(exchange, struct sim_call, exchange));
-}
-
-static void exchange_close(struct exchange *exchange) {
-    struct sim_call *call = CONTAINER_OF(exchange, struct sim_call, exchange);
-    call->closes = true;
-    end_exchange(call);
-}
-
-static void serve(void *context) {
-    static const struct exchange_ops ops = {exchange_answer, exchange_answer_nothing, exchange_close};
-    struct sim_call *call = context;
-    struct sim_connection *connection = call->connection;
-    struct dispatcher *dispatcher = connection->network->members[connection->to].dispatcher;
-    if (dispatcher != NULL && call->state == CALL_TRAVELS) {
-        call->state = CALL_SERVED;
-        call->is_with_server = true;
-        call->exchange.ops = &ops;
-        call->exchange.client_host = STR_LITERAL("127.0.0.1");
-        call->exchange.is_privileged = true;
-        dispatch_frame(dispatcher, &call->exchange, call->frame, call->frame_size);
-    }
-    call_unref(call);
-}
-
-static void request_arrived(struct sim_connection *connection, struct sim_call *call) {
-    struct sim_member *member = &connection->network->members[connection->to];
-    if (connection->to_incarnation == 0 && member->clock != NULL && member->dispatcher != NULL) {
-        connection->to_incarnation = member->incarnation; /* accepted */
-    }
-    if (!server_lives(connection) || member->dispatcher == NULL) {
-        message_send(connection, NULL, true); /* refused */
-        return;
-    }
-    call->references++;
-    clock_post(member->clock, serve, call);
-}
-
-static void answer_arrived(struct sim_connection *connection, struct sim_call *call) {
-    if (call->closes) {
-        break_client_end(connection, NULL, 0);
-        break_server_end(connection);
-        return;
-    }
-    if (!call->has_answer) {
-        finish_for_sender(call, 0); /* acks=0: the sender needs to know that nothing will come */
-        return;
-    }
-    struct reader r = reader_of(call->answer + 4, call->answer_size - 4);
-    int32_t correlation_id;
-    CHECK(response_header_decode(&r, call->api_key, call->api_version, &correlation_id) == 0);
-    size_t left = reader_left(&r);
-    memmove(call->answer, r.at, left);
-    call->answer_size = left;
-    finish_for_sender(call, 0);
-}
-
 static void on_message(void *context) {
     struct sim_message *message = context;
     message->event = NULL;
@@ -412,16 +127,18 @@ static void on_message(void *context) {
     }
     struct sim_connection *connection = message->connection;
     struct sim_call *call = message->call;
-    if (!message->is_answer && call == NULL) {
-        break_server_end(connection);
+    if (!message->is_answer && call != NULL && connection->is_aborted) {
+        /* Left in the sender's kernel. */
+    } else if (!message->is_answer && call == NULL) {
+        sim_connection_break_server(connection);
     } else if (!message->is_answer) {
-        request_arrived(connection, call); /* also when its sender has given up meanwhile */
+        sim_call_request_arrived(connection, call); /* also when its sender has given up meanwhile */
     } else if (connection->is_broken) {
         /* Nobody there any more. */
     } else if (call == NULL) {
-        break_client_end(connection, NULL, 0);
+        sim_connection_break_client(connection, NULL, 0);
     } else {
-        answer_arrived(connection, call);
+        sim_call_answer_arrived(connection, call);
     }
     message_free(message);
 }
@@ -443,9 +160,10 @@ static void on_timeout(void *context) {
     struct sim_connection *connection = call->connection;
     call->timeout = NULL;
     connection->references++;
-    break_client_end(connection, call, ERR_TIMED_OUT);
-    message_send(connection, NULL, false);
-    connection_unref(connection);
+    connection->is_aborted = true;
+    sim_connection_break_client(connection, call, ERR_TIMED_OUT);
+    sim_message_send(connection, NULL, false);
+    sim_connection_unref(connection);
 }
 
 static void encode_frame(struct sim_call *call, const struct transport_request *request) {
@@ -498,7 +216,7 @@ static void transport_sim_send(struct transport *base, const struct transport_re
     }
     connection->last = call;
     call->timeout = sim_at(network->sim, MAX(request->timeout_ms, 1), on_timeout, call);
-    message_send(connection, call, false);
+    sim_message_send(connection, call, false);
 }
 
 static void transport_sim_disconnect(struct transport *base, int32_t broker_id, enum transport_channel channel) {
@@ -507,9 +225,10 @@ static void transport_sim_disconnect(struct transport *base, int32_t broker_id, 
         connection_find(transport->network, transport->node, broker_id, (int32_t)channel);
     if (connection != NULL) {
         connection->references++;
-        break_client_end(connection, NULL, 0);
-        message_send(connection, NULL, false);
-        connection_unref(connection);
+        connection->is_aborted = true;
+        sim_connection_break_client(connection, NULL, 0);
+        sim_message_send(connection, NULL, false);
+        sim_connection_unref(connection);
     }
 }
 
@@ -535,6 +254,13 @@ struct sim_network *sim_network_create(struct sim *sim, uint64_t seed) {
     random_seed(&network->random, seed);
     sim_network_heal(network);
     return network;
+}
+
+void sim_network_observe(struct sim_network *network, sim_exchange_observer *on_request,
+                         sim_exchange_observer *on_answer, void *context) {
+    network->on_request = on_request;
+    network->on_answer = on_answer;
+    network->observer_context = context;
 }
 
 void sim_network_join(struct sim_network *network, int32_t node, struct clock *clock) {
@@ -566,12 +292,12 @@ static void forget_end(struct sim_connection *connection, bool is_server, bool i
                 call->timeout = NULL;
             }
         }
-        call_settle(call);
+        sim_call_settle(call);
         if (next != NULL) {
             next->references--;
         }
     }
-    connection_unref(connection);
+    sim_connection_unref(connection);
 }
 
 void sim_network_leave(struct sim_network *network, int32_t node) {
@@ -584,18 +310,18 @@ void sim_network_leave(struct sim_network *network, int32_t node) {
         at->references++;
         if (at->from == node && at->from_incarnation == incarnation) {
             if (!at->is_broken) {
-                message_send(at, NULL, false);
+                sim_message_send(at, NULL, false);
             }
             at->is_broken = true;
             forget_end(at, false, true);
         } else if (at->to == node && at->to_incarnation == incarnation) {
             if (!at->is_broken) {
-                message_send(at, NULL, true);
+                sim_message_send(at, NULL, true);
             }
             forget_end(at, true, false);
         }
         next = at->next;
-        connection_unref(at);
+        sim_connection_unref(at);
     }
 }
 
@@ -622,11 +348,12 @@ void sim_network_reset(struct sim_network *network, int32_t a, int32_t b) {
     for (struct sim_connection *at = network->connections; at != NULL; at = next) {
         at->references++;
         if (!at->is_broken && ((at->from == a && at->to == b) || (at->from == b && at->to == a))) {
-            message_send(at, NULL, false);
-            break_client_end(at, NULL, 0);
+            at->is_aborted = true;
+            sim_message_send(at, NULL, false);
+            sim_connection_break_client(at, NULL, 0);
         }
         next = at->next;
-        connection_unref(at);
+        sim_connection_unref(at);
     }
 }
 
@@ -658,7 +385,7 @@ void sim_network_destroy(struct sim_network *network) {
             call->references = 0;
         }
         forget_end(connection, true, true);
-        connection_unref(connection);
+        sim_connection_unref(connection);
     }
     free(network);
 }

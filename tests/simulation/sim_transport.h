@@ -1,7 +1,8 @@
 /* The network of a simulated cluster: connections between brokers, and from clients to brokers.
  *
  * A connection keeps the order of what is sent on it, each way, as TCP does. Links (a directed pair of nodes) have a
- * delay and may be cut: then bytes wait and arrive after healing, or their sender gives up first. When a process dies
+ * delay and may be cut: then bytes wait and arrive after healing, unless their sender, alive, gave up first (peer.c
+ * resets such a connection; what a dead or stopped process had sent is still delivered). When a process dies
  * its peers see the connection break, unless the link is cut. A request enters its target by the dispatcher, on the
  * target's clock; answers leave in the order of the requests. */
 #ifndef OTTLA_SIM_TRANSPORT_H
@@ -39,6 +40,18 @@ void sim_network_cut(struct sim_network *network, int32_t from, int32_t to, bool
 void sim_network_reset(struct sim_network *network, int32_t a, int32_t b);
 /* Every link whole and fast again. */
 void sim_network_heal(struct sim_network *network);
+/* A request as its target takes it up, and its answer as it leaves; bodies without headers, valid during the call. */
+struct sim_exchange {
+    int32_t from;
+    int32_t to;
+    int16_t api_key;
+    int16_t api_version;
+    struct slice request;
+    struct slice answer; /* null at the request */
+};
+typedef void sim_exchange_observer(void *context, const struct sim_exchange *exchange);
+void sim_network_observe(struct sim_network *network, sim_exchange_observer *on_request,
+                         sim_exchange_observer *on_answer, void *context);
 /* Bytes carried, for the hash of the run. */
 uint64_t sim_network_messages(const struct sim_network *network);
 

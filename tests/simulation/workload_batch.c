@@ -29,7 +29,8 @@ int32_t workload_batch_encode(const struct workload_batch *batch, uint8_t ret_by
         at = put_varint(at, -1); /* no key */
         at = put_varint(at, VALUE_BYTES);
         store_i32(at, batch->first.producer);
-        store_i32(at + 4, batch->first.partition);
+        store_i16(at + 4, (int16_t)batch->first.topic);
+        store_i16(at + 6, (int16_t)batch->first.partition);
         store_i64(at + 8, batch->first.number + i);
         at += VALUE_BYTES;
         at = put_varint(at, 0); /* no headers */
@@ -52,8 +53,8 @@ int32_t workload_batch_encode(const struct workload_batch *batch, uint8_t ret_by
     return size;
 }
 
-static bool read_records(struct history *history, int32_t partition, struct slice bytes,
-                         const struct record_batch *batch, int64_t *position) {
+static bool read_records(struct slice bytes, const struct record_batch *batch, int64_t *position,
+                         workload_on_record *on_record, void *context) {
     struct slice records = {bytes.data + BATCH_HEADER_SIZE, bytes.size - BATCH_HEADER_SIZE};
     struct record_iterator iterator;
     record_iterator_begin_memory(&iterator, records, batch->record_count);
@@ -67,14 +68,16 @@ static bool read_records(struct history *history, int32_t partition, struct slic
         if (view.value_size != VALUE_BYTES) {
             return false;
         }
-        struct history_value value = {load_i32(view.value), load_i32(view.value + 4), load_i64(view.value + 8)};
-        history_on_read(history, partition, *position, offset, value);
+        struct value value = {load_i32(view.value), load_i16(view.value + 4), load_i16(view.value + 6),
+                              load_i64(view.value + 8)};
+        on_record(context, *position, offset, value);
         *position = offset + 1;
     }
     return status == 0;
 }
 
-bool workload_batch_read(struct history *history, int32_t partition, struct records records, int64_t *position) {
+bool workload_batch_read(struct records records, int64_t *position, workload_on_batch *on_batch,
+                         workload_on_record *on_record, void *context) {
     struct slice left = {records.data, MAX(records.size, 0)};
     while (left.size > 0) {
         struct record_batch batch;
@@ -83,7 +86,11 @@ bool workload_batch_read(struct history *history, int32_t partition, struct reco
             return error != ERR_CORRUPT;
         }
         struct slice bytes = {left.data, batch.size};
-        if (!record_batch_crc_is_valid(bytes, &batch) || !read_records(history, partition, bytes, &batch, position)) {
+        if (!record_batch_crc_is_valid(bytes, &batch)) {
+            return false;
+        }
+        on_batch(context, &batch);
+        if (!read_records(bytes, &batch, position, on_record, context)) {
             return false;
         }
         left.data += batch.size;

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "broker/protocol/records.h"
-#include "tests/simulation/checkers/history.h"
+#include "tests/simulation/values.h"
 
 #define WORKLOAD_BATCH_MAX 1024
 
@@ -15,14 +15,19 @@ struct workload_batch {
     int16_t producer_epoch;
     int32_t base_sequence;
     int64_t timestamp_ms;
-    struct history_value first; /* the others count on */
+    struct value first; /* the others count on */
     int32_t count;
 };
 
 /* Returns the size. */
 int32_t workload_batch_encode(const struct workload_batch *batch, uint8_t ret_bytes[WORKLOAD_BATCH_MAX]);
-/* Tells the history of every record from *position on and moves it behind the last. False when they do not decode; a
- * last batch cut short is left. */
-bool workload_batch_read(struct history *history, int32_t partition, struct records records, int64_t *position);
+struct record_batch;
+typedef void workload_on_batch(void *context, const struct record_batch *batch);
+/* A record given to whoever was at `position`. */
+typedef void workload_on_record(void *context, int64_t position, int64_t offset, struct value value);
+/* Tells of every batch, and of every record from *position on, and moves it behind the last. False when they do not
+ * decode; a last batch cut short is left. */
+bool workload_batch_read(struct records records, int64_t *position, workload_on_batch *on_batch,
+                         workload_on_record *on_record, void *context);
 
 #endif

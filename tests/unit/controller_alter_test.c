@@ -234,6 +234,26 @@ START_TEST(rule_13_check_9_every_member_must_be_alive_and_not_shutting_down) {
 }
 END_TEST
 
+/* What the simulator showed: a proposal that travelled while its newcomer was restarted (L9). */
+START_TEST(a_newcomer_that_was_restarted_since_its_fetch_is_not_admitted) {
+    struct alter_wish wish = good(3);
+    assert_done(&wish, 1);
+    int64_t epoch = world_find(world, "/brokers/ids/3")->czxid;
+    wish = (struct alter_wish){
+        .version = 3, .partition_epoch = 1, .isr = {1, 2, 3}, .isr_count = 3, .member_epochs = {0, 0, epoch - 1}};
+    world_clear_trace(world);
+    assert_refused(&wish, KAFKA_INELIGIBLE_REPLICA);
+    wish.member_epochs[2] = epoch;
+    assert_done(&wish, 2);
+    /* Who is in the set already is not asked again, and an Apache leader does not say. */
+    wish = (struct alter_wish){
+        .version = 3, .partition_epoch = 2, .isr = {1, 3}, .isr_count = 2, .member_epochs = {0, epoch - 1}};
+    assert_done(&wish, 3);
+    wish = (struct alter_wish){.version = 3, .partition_epoch = 3, .isr = {1, 2, 3}, .isr_count = 3};
+    assert_done(&wish, 4);
+}
+END_TEST
+
 START_TEST(rule_13_check_10_a_state_written_by_somebody_else_meanwhile_is_not_overwritten) {
     struct alter_wish wish = good(3);
     world->stolen_write = world->writes;
@@ -276,6 +296,7 @@ int main(void) {
         TEST(rule_13_check_8_recovery_may_end_and_not_begin_and_a_recovering_leader_is_alone),
         TEST(rule_13_an_empty_set_or_one_without_its_leader_or_with_a_member_twice_is_refused),
         TEST(rule_13_check_9_every_member_must_be_alive_and_not_shutting_down),
+        TEST(a_newcomer_that_was_restarted_since_its_fetch_is_not_admitted),
         TEST(rule_13_check_10_a_state_written_by_somebody_else_meanwhile_is_not_overwritten),
         TEST(rule_13_a_write_whose_answer_was_lost_is_recognised_as_done),
         TEST(rule_13_a_controller_that_was_deposed_meanwhile_writes_nothing_and_says_so),

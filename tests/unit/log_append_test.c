@@ -100,6 +100,28 @@ START_TEST(a_closed_log_opens_with_everything_there) {
 }
 END_TEST
 
+/* What the simulator showed: the epoch file knew of deleted records, the checkpoint of the log start did not yet. */
+START_TEST(a_log_that_begins_earlier_than_its_epochs_reads_them_from_its_batches) {
+    struct log_config config = test_log_config();
+    struct log *log = open_fresh(&config);
+    for (int i = 0; i < 30; i++) {
+        struct test_batch batch = test_batch_of(2);
+        batch.leader_epoch = 3 + i / 10;
+        test_append(log, &batch);
+    }
+    ck_assert_int_eq(log_increase_start_offset(log, 45), 0);
+    ck_assert_int_eq(log_epoch_end_offset(log, 2).end_offset, 45);
+    log_destroy(log);
+    log = test_log_open(disk_posix(), &test_time.base, directory, &config, 0, false);
+    ck_assert_int_eq(log_start_offset(log), 0);
+    ck_assert_int_eq(log_epoch_end_offset(log, 2).end_offset, 0);
+    ck_assert_int_eq(log_epoch_end_offset(log, 3).end_offset, 20);
+    ck_assert_int_eq(log_epoch_end_offset(log, 4).end_offset, 40);
+    ck_assert_int_eq(log_latest_epoch(log), 5);
+    finish(log);
+}
+END_TEST
+
 START_TEST(a_follower_ends_up_with_the_leaders_bytes) {
     struct log_config config = test_log_config();
     config.segment_bytes = 1500;
@@ -214,6 +236,7 @@ int main(void) {
         TEST(offsets_are_assigned_from_the_log_end),
         TEST(what_was_appended_is_read_back_across_segments_in_any_step),
         TEST(a_closed_log_opens_with_everything_there),
+        TEST(a_log_that_begins_earlier_than_its_epochs_reads_them_from_its_batches),
         TEST(a_follower_ends_up_with_the_leaders_bytes),
         TEST(truncation_leaves_what_lies_below),
         TEST(reads_stop_below_the_bound_and_outside_the_log),

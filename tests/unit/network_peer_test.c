@@ -103,6 +103,37 @@ START_TEST(a_late_answer_times_out_and_takes_the_connection_with_it) {
 }
 END_TEST
 
+/* What the simulator showed: after a plain close the kernel would deliver the old request behind newer ones. */
+START_TEST(a_request_given_up_is_not_delivered_later) {
+    struct network_config config = test_config();
+    start(&config);
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(listener, (struct sockaddr *)&address, sizeof address), 0);
+    ck_assert_int_eq(listen(listener, 1), 0);
+    ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&address, &size), 0);
+    struct peers_config peers_config = {.socket_receive_buffer_bytes = -1};
+    struct peers *peers = peers_create(loop, &peers_config);
+    struct outcome outcome = {0};
+    send_to(peers, ntohs(address.sin_port), "127.0.0.1", "nobody reads this", 50, &outcome);
+    run_until(is_answered, &outcome);
+    ck_assert_int_eq(outcome.error, ERR_TIMED_OUT);
+    int accepted = accept(listener, NULL, NULL);
+    ck_assert_int_ge(accepted, 0);
+    char bytes[256];
+    ssize_t count;
+    do {
+        count = recv(accepted, bytes, sizeof bytes, 0);
+    } while (count > 0);
+    ck_assert_int_eq(count, -1);
+    ck_assert_int_eq(errno, ECONNRESET);
+    close(accepted);
+    close(listener);
+    finish_peers(peers);
+}
+END_TEST
+
 START_TEST(nobody_listening_is_a_disconnection_told_after_the_send) {
     struct network_config config = test_config();
     start(&config);
@@ -220,6 +251,7 @@ int main(void) {
     static const struct test tests[] = {
         TEST(a_peer_gets_its_answers_in_order),
         TEST(a_late_answer_times_out_and_takes_the_connection_with_it),
+        TEST(a_request_given_up_is_not_delivered_later),
         TEST(nobody_listening_is_a_disconnection_told_after_the_send),
         TEST(a_dropped_channel_ends_its_requests_and_the_next_send_connects_anew),
         TEST(posted_tasks_run_in_order_and_spawned_work_comes_back),

@@ -280,6 +280,24 @@ START_TEST(a_follower_that_missed_the_leaders_start_begins_there) {
 }
 END_TEST
 
+/* What the simulator showed: the leader sends the batch whole, which begins before the follower's empty log. */
+START_TEST(a_follower_begins_inside_a_batch_where_the_leader_does) {
+    create(2);
+    fake_cluster_lead(&c, 1, 1);
+    c.brokers[2].is_cut = true;
+    fake_append(&c, 1, 10, 1);
+    fake_append(&c, 1, 10, 1);
+    int64_t offset = -1;
+    int64_t low = -1;
+    ck_assert_int_eq(partition_runtime_delete_records(fake_partition(&c, 1), 15, &offset, &low), KAFKA_NONE);
+    c.brokers[2].is_cut = false;
+    fake_cluster_run(&c, 5000);
+    ck_assert_int_eq(fake_log_end(&c, 2), 20);
+    ck_assert_int_eq(log_start_offset(partition_runtime_log(fake_partition(&c, 2))), 15);
+    ck_assert_int_eq(fake_isr(&c), 12);
+}
+END_TEST
+
 START_TEST(a_follower_whose_whole_log_is_foreign_drops_it) {
     create(2);
     fake_cluster_lead(&c, 1, 12);
@@ -420,6 +438,7 @@ int main(void) {
         TEST(a_refused_return_is_tried_again_by_the_periodic_look),
         TEST(rule_15_acks_all_needs_min_insync_replicas_and_the_high_watermark_too),
         TEST(a_follower_that_missed_the_leaders_start_begins_there),
+        TEST(a_follower_begins_inside_a_batch_where_the_leader_does),
         TEST(a_follower_whose_whole_log_is_foreign_drops_it),
         TEST(a_consumer_is_sent_to_the_in_sync_follower_of_its_rack_that_holds_the_offset),
         TEST(a_follower_serves_consumers_up_to_its_high_watermark_from_version_11_on),

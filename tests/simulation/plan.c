@@ -1,0 +1,129 @@
+/* See plan.h. */
+#include "tests/simulation/plan.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "broker/base/check.h"
+#include "broker/base/random.h"
+
+uint64_t plan_seed(uint64_t seed, enum plan_stream stream, int32_t number) {
+    /* Far apart, so that neighbours among seeds do not share a stream. */
+    return (seed ^ ((uint64_t)stream + 1) * UINT64_C(0x9e3779b97f4a7c15)) +
+           (uint64_t)number * UINT64_C(0xd1342543de82ef95);
+}
+
+static int64_t draw(struct random *random, int64_t min, int64_t max) {
+    return min + (int64_t)random_below(random, (uint64_t)(max - min) + 1);
+}
+
+static bool one_in(struct random *random, uint64_t n) {
+    return random_below(random, n) == 0;
+}
+
+static void draw_topology(struct plan *plan, struct random *random) {
+    static const int32_t brokers[] = {1, 2, 3, 3, 3, 3, 3, 4, 5};
+    plan->brokers = brokers[random_below(random, ARRAY_SIZE(brokers))];
+    plan->log_dirs = one_in(random, 3) ? 2 : 1;
+    plan->min_insync = plan->brokers >= 3 && !one_in(random, 6) ? 2 : 1;
+    plan->segment_bytes = 1024 << random_below(random, 6);
+    plan->linger_ms = one_in(random, 4) ? draw(random, 100, 4000) : 0;
+    plan->topic_count = one_in(random, 2) ? 1 : (int32_t)draw(random, 1, PLAN_TOPICS_MAX);
+    for (int32_t i = 0; i < plan->topic_count; i++) {
+        bool is_large = plan->topic_count == 1 && one_in(random, 6);
+        plan->topics[i].partitions = (int32_t)draw(random, 1, is_large ? PLAN_PARTITIONS_MAX : 3);
+        int32_t replication = one_in(random, 6) ? (int32_t)draw(random, 1, 3) : 3;
+        plan->topics[i].replication = MIN(plan->brokers, replication);
+    }
+}
+
+static void draw_clients(struct plan *plan, struct random *random) {
+    plan->producer_count = (int32_t)draw(random, 1, PLAN_PRODUCERS_MAX);
+    plan->consumer_count = (int32_t)draw(random, 1, PLAN_CONSUMERS_MAX);
+    for (int32_t i = 0; i < plan->producer_count; i++) {
+        plan->producers[i].is_idempotent = i == 0 || one_in(random, 2);
+        plan->producers[i].acks = plan->producers[i].is_idempotent ? -1 : (int16_t)draw(random, -1, 1);
+    }
+    for (int32_t i = 0; i < plan->consumer_count; i++) {
+        plan->consumers[i].has_session = !one_in(random, 3);
+        /* By name one cannot tell a topic from its successor. */
+        plan->consumers[i].is_by_id = plan->admin[ADMIN_RECREATE] || one_in(random, 2);
+        plan->consumers[i].max_wait_ms = (int32_t)draw(random, 0, 3) * 400;
+    }
+    plan->records_per_partition = draw(random, 30, 250);
+    plan->think_ms = INT64_C(20) << random_below(random, 6);
+}
+
+void plan_draw(struct plan *plan, uint64_t seed) {
+    struct random random;
+    *plan = (struct plan){.seed = seed};
+    random_seed(&random, plan_seed(seed, STREAM_PLAN, 0));
+    draw_topology(plan, &random);
+    for (int32_t i = 0; i < ADMIN_KIND_COUNT; i++) {
+        plan->admin[i] = one_in(&random, 4);
+    }
+    plan->admin_pause_ms = INT64_C(1000) << random_below(&random, 4);
+    draw_clients(plan, &random);
+    if (one_in(&random, 3)) {
+        /* Scripts need a leader and two followers in every partition. */
+        plan->script = (enum script_kind)draw(&random, 1, SCRIPT_KIND_COUNT - 1);
+        plan->brokers = MAX(plan->brokers, 3);
+        plan->min_insync = 2;
+        for (int32_t i = 0; i < plan->topic_count; i++) {
+            plan->topics[i].replication = 3;
+        }
+    }
+    const char *only = getenv("OTTLA_SIM_SCRIPT"); /* a number, for looking at one */
+    if (only != NULL) {
+        plan->script = (enum script_kind)(atoi(only) % SCRIPT_KIND_COUNT);
+    }
+    if (plan->script == SCRIPT_INDEX_ERROR) {
+        plan->segment_bytes = 32768; /* an index is written 64 entries at a time */
+    } else if (plan->script == SCRIPT_DIRTY_AFTER_CLEAN) {
+        plan->segment_bytes = 1024; /* so that not only the last segment is torn */
+    }
+}
+
+int32_t plan_effective_min(const struct plan *plan, int32_t replication) {
+    return MIN(plan->min_insync, replication);
+}
+
+bool plan_survives_power_loss(const struct plan *plan) {
+    bool survives = true;
+    for (int32_t i = 0; i < plan->topic_count; i++) {
+        survives = survives && plan_effective_min(plan, plan->topics[i].replication) >= 2;
+    }
+    return survives;
+}
+
+void plan_print(const struct plan *plan, FILE *to) {
+    static const char *const admin_names[] = {
+#define X(name, text) text,
+        ADMIN_KINDS(X)
+#undef X
+    };
+    static const char *const script_names[] = {
+#define X(name, text) text,
+        SCRIPTS(X)
+#undef X
+    };
+    fprintf(to, "%d brokers with %d directories, min.insync.replicas %d, segments of %d; topics", plan->brokers,
+            plan->log_dirs, plan->min_insync, plan->segment_bytes);
+    for (int32_t i = 0; i < plan->topic_count; i++) {
+        fprintf(to, " %dx%d", plan->topics[i].partitions, plan->topics[i].replication);
+    }
+    fprintf(to, "; producers");
+    for (int32_t i = 0; i < plan->producer_count; i++) {
+        fprintf(to, " %s%d", plan->producers[i].is_idempotent ? "idempotent " : "acks ", plan->producers[i].acks);
+    }
+    fprintf(to, "; consumers");
+    for (int32_t i = 0; i < plan->consumer_count; i++) {
+        fprintf(to, " %s%s", plan->consumers[i].has_session ? "session" : "full",
+                plan->consumers[i].is_by_id ? "+id" : "");
+    }
+    fprintf(to, "; admin");
+    for (int32_t i = 0; i < ADMIN_KIND_COUNT; i++) {
+        fprintf(to, "%s%s", plan->admin[i] ? " " : "", plan->admin[i] ? admin_names[i] : "");
+    }
+    fprintf(to, "; script: %s\n", script_names[plan->script]);
+}
