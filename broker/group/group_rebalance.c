@@ -254,7 +254,7 @@ static void complete_join(struct group *group, const struct group_event *event, 
     }
     group->rebalance_end_ms = GROUP_NEVER;
     group->is_initial_delay = false;
-    group->generation++;
+    group->generation = group->generation == INT32_MAX ? 0 : group->generation + 1;
     actions->is_completed = true;
     if (group->members != NULL) {
         form_generation(group, event, actions);

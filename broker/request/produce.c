@@ -10,9 +10,11 @@
 #include "broker/request/context.h"
 #include "broker/request/handlers.h"
 #include "broker/request/leaders.h"
+#include "broker/request/topics.h"
 #include "broker/request/waiting_room.h"
 
 #define VERSION_WITH_LEADER_HINTS 10
+#define ADMIN_CLIENT_ID "__admin_client"
 
 /* An appended partition whose followers are waited for. */
 struct produce_part {
@@ -69,6 +71,13 @@ static int16_t refuse_transactional(const struct produce_request *message, const
                                                   : KAFKA_INVALID_TXN_STATE;
 }
 
+/* What stands in the internal topics is believed when it is loaded: only the coordinators write it, and Kafka's own
+ * tools, which say who they are. */
+static bool is_forbidden(const struct request *request, struct str topic, int32_t partition) {
+    return topic_is_internal(topic) && !str_equal_text(request->header.client_id, ADMIN_CLIENT_ID) &&
+           image_partition(request->context->image, topic, partition) != NULL;
+}
+
 static void append(struct produce *produce, struct str topic, const struct produce_request_partition_produce_data *data,
                    struct produce_response_partition_produce_response *answer) {
     struct request *request = produce->request;
@@ -77,6 +86,9 @@ static void append(struct produce *produce, struct str topic, const struct produ
     struct partition_runtime *partition = NULL;
     /* Apache Kafka 3.9 never answers null records; we do (zookeeper-mode.md 7.1). */
     info.error_code = data->records.size < 0 ? KAFKA_INVALID_RECORD : refuse_transactional(message, &data->records);
+    if (info.error_code == KAFKA_NONE && is_forbidden(request, topic, data->index)) {
+        info.error_code = KAFKA_INVALID_TOPIC_EXCEPTION;
+    }
     if (info.error_code == KAFKA_NONE) {
         struct slice records = {data->records.data, data->records.size};
         replica_manager_append(request->context->replicas, topic, data->index, records, message->acks,

@@ -2,6 +2,8 @@
  * zookeeper-mode.md 7.1. */
 #include "tests/unit/dispatch_groups_fixture.h"
 
+#include "generated/protocol/produce.h"
+
 /* ---- Members and offsets ---- */
 
 START_TEST(a_group_forms_commits_and_finds_what_it_committed) {
@@ -203,6 +205,34 @@ START_TEST(a_client_id_of_any_length_makes_a_member_id_that_can_travel) {
 }
 END_TEST
 
+START_TEST(clients_cannot_write_what_a_coordinator_will_believe) {
+    coordinate();
+    struct produce_request request;
+    struct produce_request_topic_produce_data topic;
+    struct produce_request_partition_produce_data part;
+    struct produce_response response;
+    struct byte_buffer bytes = {0};
+    struct test_batch batch = test_batch_of(1);
+    test_batch_encode(&batch, &bytes);
+    produce_request_init(&request);
+    produce_request_topic_produce_data_init(&topic);
+    produce_request_partition_produce_data_init(&part);
+    part.records = (struct records){.size = (int32_t)bytes.size, .data = bytes.data};
+    topic.name = STR_LITERAL("__consumer_offsets");
+    topic.partition_data = &part;
+    topic.partition_data_count = 1;
+    request.acks = 1;
+    request.topic_data = &topic;
+    request.topic_data_count = 1;
+    reply_free(&last);
+    SEND(produce, API_PRODUCE, 9, &last, &request);
+    DECODE(produce, API_PRODUCE, 9, &last, &response);
+    ck_assert_int_eq(response.responses[0].partition_responses[0].error_code, KAFKA_INVALID_TOPIC_EXCEPTION);
+    byte_buffer_deinit(&bytes);
+    end();
+}
+END_TEST
+
 START_TEST(bad_commits_are_answered_as_kafka_answers_them) {
     coordinate();
     static char long_text[4098];
@@ -334,6 +364,7 @@ int main(void) {
         TEST(bad_joins_are_answered_as_kafka_answers_them),
         TEST(rule_by_version_old_and_static_members_need_no_id_first),
         TEST(a_client_id_of_any_length_makes_a_member_id_that_can_travel),
+        TEST(clients_cannot_write_what_a_coordinator_will_believe),
         TEST(bad_commits_are_answered_as_kafka_answers_them),
         TEST(unknown_groups_are_dead_or_not_found),
         TEST(the_coordinator_is_the_leader_of_the_groups_partition),
