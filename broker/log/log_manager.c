@@ -259,10 +259,9 @@ int log_manager_delete(struct log_manager *manager, const char *topic, int32_t p
     entry_free(manager, entry);
     place->log_count--;
     for (int kind = 0; kind < CHECKPOINT_KINDS; kind++) {
-        bool is_kept = kind == CHECKPOINT_HIGH_WATERMARK ? manager->high_watermarks_enabled
-                       : kind == CHECKPOINT_CLEANER      ? was_cleaned
-                                                         : true;
-        if (is_kept) {
+        /* The high watermark too, also before the first LeaderAndIsr: what stayed in the file would be that of a new
+         * topic of the same name, after a crash. Logs nobody commanded yet keep the one that was read. */
+        if (kind != CHECKPOINT_CLEANER || was_cleaned) {
             manager_checkpoint_later(manager, directory, (enum checkpoint_kind)kind);
         }
     }
