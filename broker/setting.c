@@ -77,6 +77,9 @@ static char *print_real(double value) {
     if (value == 0) {
         return xstrdup("0.0");
     }
+    if (isinf(value)) { /* what is too large to be told apart, as Java reads it */
+        return xstrdup(value > 0 ? "Infinity" : "-Infinity");
+    }
     char digits[40];
     int precision = 1;
     do {

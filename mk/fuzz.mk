@@ -13,9 +13,11 @@ FUZZ_CC := clang
 FUZZ_SANITIZE := $(CLANG_QUIET) -fsanitize=address,undefined -fno-sanitize-recover=all
 FUZZ_OBJECTS := $(patsubst $(BUILD)/obj/%,$(FUZZ_BUILD)/obj/%,$(LIBRARY_OBJECTS))
 FUZZ_LIBRARY := $(FUZZ_BUILD)/libottla.a
+FUZZ_TEST_OBJECTS := $(patsubst $(BUILD)/obj/%,$(FUZZ_BUILD)/obj/%,$(TEST_LIB_OBJECTS))
+FUZZ_TEST_LIBRARY := $(FUZZ_BUILD)/libtest.a
 FUZZ_REPLAYS := $(FUZZ_NAMES:%=$(BUILD)/tests/fuzz/%_replay)
 
-$(FUZZ_OBJECTS) $(FUZZ_NAMES:%=$(FUZZ_BUILD)/obj/tests/fuzz/%_fuzz.o): | $(GENERATED) $(MESSAGE_INDEX)
+$(FUZZ_OBJECTS) $(FUZZ_TEST_OBJECTS) $(FUZZ_NAMES:%=$(FUZZ_BUILD)/obj/tests/fuzz/%_fuzz.o): | $(GENERATED) $(MESSAGE_INDEX)
 
 $(FUZZ_BUILD)/obj/generated/%.o: $(BUILD)/generated/%.c
 	@mkdir -p $(@D)
@@ -29,9 +31,12 @@ $(FUZZ_BUILD)/obj/%.o: %.c
 $(FUZZ_LIBRARY): $(FUZZ_OBJECTS)
 	$(Q)rm -f $@ && ar rcs $@ $^
 
-$(FUZZ_BUILD)/%_fuzz: $(FUZZ_BUILD)/obj/tests/fuzz/%_fuzz.o $(FUZZ_LIBRARY)
+$(FUZZ_TEST_LIBRARY): $(FUZZ_TEST_OBJECTS)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(FUZZ_BUILD)/%_fuzz: $(FUZZ_BUILD)/obj/tests/fuzz/%_fuzz.o $(FUZZ_TEST_LIBRARY) $(FUZZ_LIBRARY)
 	@echo "LINK $@"
-	$(Q)$(FUZZ_CC) $(LDFLAGS) $(FUZZ_SANITIZE) -fsanitize=fuzzer $^ $(LIBS) -o $@
+	$(Q)$(FUZZ_CC) $(LDFLAGS) $(FUZZ_SANITIZE) -fsanitize=fuzzer $^ -lcheck -lsubunit -lrt $(LIBS) -o $@
 
 $(FUZZ_BUILD)/seeds: $(BUILD)/obj/tests/fuzz/seeds.o $(TEST_LIB_OBJECTS) $(LIBRARY)
 	@mkdir -p $(@D)

@@ -20,13 +20,18 @@ cluster: deps
 test: deps
 	@tests/run-all
 
-## make sanitize        the unit, simulation and integration tests under ASan and UBSan
-sanitize: deps
-	@BUILD=$(BUILD)/asan SANITIZE=address,undefined OPTIMIZE=-O1 tests/run-all
+# Instrumented code takes several times as long: time-outs are stretched by PATIENCE, and no bound on time is checked.
+# UBSan tells what it found with a stack; a report ends the process (-fno-sanitize-recover), TSan's at its end.
+SLOW := OPTIMIZE=-O1 PATIENCE=4 CK_TIMEOUT_MULTIPLIER=4 UBSAN_OPTIONS=print_stacktrace=1 \
+        ASAN_OPTIONS=detect_stack_use_after_return=1 TSAN_OPTIONS=second_deadlock_stack=1
 
-## make tsan            the integration tests under ThreadSanitizer
+## make sanitize        every suite under ASan (leaks too) and UBSan, 100 seeds (SUITES=name... SANITIZE_SEEDS=n)
+sanitize: deps
+	@BUILD=$(BUILD)/asan SANITIZE=address,undefined $(SLOW) SEEDS=$(or $(SANITIZE_SEEDS),100) tests/run-all $(SUITES)
+
+## make tsan            the integration tests under ThreadSanitizer (SUITES=name...)
 tsan: deps
-	@BUILD=$(BUILD)/tsan SANITIZE=thread OPTIMIZE=-O1 tests/run-all integration
+	@BUILD=$(BUILD)/tsan SANITIZE=thread $(SLOW) tests/run-all $(or $(SUITES),integration)
 
 ## make check-layers    who may include what
 check-layers:

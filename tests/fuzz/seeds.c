@@ -30,8 +30,11 @@ static void write_seed(const struct seeding *seeding, const struct recorded_fram
 }
 
 static void write_records(const struct seeding *seeding, const struct recorded_frame *frame, struct records records) {
+    /* For `log` as its first file. */
+    uint8_t file[] = {0, (uint8_t)(records.size >> 8), (uint8_t)records.size};
+    struct slice choice = strcmp(seeding->target, "log") == 0 ? (struct slice){file, sizeof file} : (struct slice){0};
     if (records.size > 0) {
-        write_seed(seeding, frame, (struct slice){0}, (struct slice){records.data, records.size});
+        write_seed(seeding, frame, choice, (struct slice){records.data, records.size});
     }
 }
 
