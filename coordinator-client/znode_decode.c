@@ -105,7 +105,7 @@ static bool decode_endpoints(struct arena *arena, const json_t *root, struct zno
         only->host = copy_text(arena, json_object_get(root, "host"));
         ret->endpoints = only;
         ret->endpoint_count = 1;
-        return !str_is_null(only->host) && get_i32(root, "port", &only->port);
+        return !str_is_null(only->host) && get_i32(root, "port", &only->port) && only->port >= 0 && only->port <= 65535;
     }
     if (!json_is_array(list)) {
         return false;
