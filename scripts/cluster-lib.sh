@@ -96,6 +96,11 @@ broker_start() {
         "log.dirs=$CLUSTER/data-$id" zookeeper.session.timeout.ms=${SESSION_TIMEOUT_MS:-6000} \
         offsets.topic.replication.factor=3 group.initial.rebalance.delay.ms=0 \
         controlled.shutdown.retry.backoff.ms=300 "$@" >"$CLUSTER/server-$id.properties"
+    broker_spawn "$id"
+}
+# broker_spawn ID: starts the broker on the properties it had.
+broker_spawn() {
+    local id=$1 port=$((BASE_PORT + $1))
     spawn "broker-$id" ${BROKER_WRAPPER:-} "$BIN/kafka-server-start" "$CLUSTER/server-$id.properties" \
         ${BROKER_FLAGS:-}
     await 30 "broker $id on port $port (see $CLUSTER/broker-$id.log)" broker_up "$id" "$port"
@@ -107,13 +112,20 @@ sees_brokers() {
     [ "$("$BIN/kafka-broker-api-versions" --bootstrap-server "127.0.0.1:$((BASE_PORT + $1))" 2>/dev/null | grep -c '(id: ')" -eq "$2" ]
 }
 
-# cluster_start [N]: ZooKeeper and brokers 1..N (3).
+# knows ID OTHER: broker ID has heard that OTHER is alive.
+knows() {
+    "$BIN/kafka-broker-api-versions" --bootstrap-server "127.0.0.1:$((BASE_PORT + $1))" 2>/dev/null | grep -q "(id: $2 "
+}
+
+# cluster_start [N [KEY=VALUE...]]: ZooKeeper and brokers 1..N (3), each with these settings.
 cluster_start() {
     mkdir -p "$CLUSTER"
     zookeeper_start || return 1
     for id in $(seq "${1:-3}"); do
-        broker_start "$id" || return 1
+        broker_start "$id" "${@:2}" || return 1
         is_running "broker-$id" || { tail -n 5 "$CLUSTER/broker-$id.log" >&2; return 1; }
+        # The first one is the controller before another may become it.
+        [ "$id" -ne 1 ] || await 30 "broker 1 to see itself" sees_brokers 1 1 || return 1
     done
     for id in $(seq "${1:-3}"); do
         await 30 "broker $id to see all brokers" sees_brokers "$id" "${1:-3}" || return 1

@@ -11,7 +11,12 @@
 #include "broker/request/config_entries.h"
 #include "broker/request/context.h"
 #include "broker/request/handlers.h"
+#include "broker/request/settings_wait.h"
 #include "broker/request/topic_admin.h"
+
+/* Longest wait for the coordinator, and most topics that are read for one request; others are described from memory. */
+#define READ_MS_MAX 5000
+#define READS_MAX 1000
 
 static void refuse(struct describe_configs_response_describe_configs_result *result, int16_t error_code,
                    struct str message) {
@@ -90,9 +95,11 @@ static void describe_resource(struct request *request,
     }
 }
 
-void handle_describe_configs(struct request *request) {
+/* When the coordinator does not answer in time, what this broker last heard is described. */
+static void describe_all(struct request *request, bool are_read) {
     const struct describe_configs_request *message = request->message;
     struct describe_configs_response response;
+    (void)are_read;
     describe_configs_response_init(&response);
     int32_t count = message->resources_count > 0 ? message->resources_count : 0;
     response.results = ARENA_ARRAY(&request->arena, struct describe_configs_response_describe_configs_result, count);
@@ -101,4 +108,19 @@ void handle_describe_configs(struct request *request) {
         describe_resource(request, &message->resources[i], &response.results[i]);
     }
     request_answer(request, &response);
+}
+
+/* A topic's settings are read before they are described, as Kafka does: whoever asks any broker right after a change
+ * must see it, though the notification of it may still be on its way. */
+void handle_describe_configs(struct request *request) {
+    const struct describe_configs_request *message = request->message;
+    struct settings_wait *wait = settings_wait_begin(request, describe_all);
+    for (int32_t i = 0; i < message->resources_count && i < READS_MAX; i++) {
+        const struct describe_configs_request_describe_configs_resource *resource = &message->resources[i];
+        bool is_topic = resource->resource_type == CONFIG_RESOURCE_TOPIC;
+        if (is_topic && image_topic(request->context->image, resource->resource_name) != NULL) {
+            settings_wait_topic(wait, resource->resource_name);
+        }
+    }
+    settings_wait_run(wait, READ_MS_MAX);
 }

@@ -84,12 +84,33 @@ static void refuse_all(struct elect_leaders *elect, int16_t error_code) {
     }
 }
 
+/* Elections that found nobody say which one it was, in the words Kafka has for it. */
+static void explain(struct elect_leaders *elect) {
+    const struct elect_leaders_request *message = elect->request->message;
+    const char *strategy = message->election_type == ELECTION_PREFERRED
+                               ? "PreferredReplicaPartitionLeaderElectionStrategy"
+                               : "OfflinePartitionLeaderElectionStrategy(true)";
+    for (int32_t i = 0; i < elect->response.replica_election_results_count; i++) {
+        struct elect_leaders_response_replica_election_result *topic = &elect->response.replica_election_results[i];
+        for (int32_t j = 0; j < topic->partition_result_count; j++) {
+            struct elect_leaders_response_partition_result *result = &topic->partition_result[j];
+            if (result->error_code == KAFKA_PREFERRED_LEADER_NOT_AVAILABLE ||
+                result->error_code == KAFKA_ELIGIBLE_LEADERS_NOT_AVAILABLE) {
+                result->error_message = arena_printf(&elect->request->arena,
+                                                     "Failed to elect leader for partition %.*s-%d under strategy %s",
+                                                     STR_ARGS(topic->topic), result->partition_id, strategy);
+            }
+        }
+    }
+}
+
 static void on_done(void *context, int16_t error_code) {
     struct elect_leaders *elect = context;
     const struct elect_leaders_request *message = elect->request->message;
     if (error_code != KAFKA_NONE) {
         refuse_all(elect, error_code);
     }
+    explain(elect);
     if (error_code != KAFKA_NONE || shows_leaders(elect, KAFKA_NONE)) {
         request_answer(elect->request, &elect->response);
         return;

@@ -6,27 +6,17 @@
  * whatever a newer controller commanded meanwhile refuses this one by its epoch. */
 #include "generated/protocol/leader_and_isr.h"
 
-#include <stdlib.h>
-
-#include "broker/base/check.h"
-#include "broker/dynamic_config.h"
 #include "broker/log/log_manager.h"
 #include "broker/metadata/image.h"
 #include "broker/request/context.h"
 #include "broker/request/handlers.h"
-#include "broker/request/waiting_room.h"
+#include "broker/request/settings_wait.h"
 #include "replication/replica_manager.h"
 
 #define TOPIC_NAME_BYTES_MAX 249
 
 /* A coordinator that stays away longer than this costs the connection: the controller sends its command again. */
 #define AWAIT_MS 20000
-
-/* On the heap: the reads may outlive the request. */
-struct awaited_settings {
-    struct wait wait; /* its request is NULL once it has left the room */
-    int32_t reads;    /* under way */
-};
 
 static void obey(struct request *request) {
     struct leader_and_isr_response response;
@@ -36,31 +26,12 @@ static void obey(struct request *request) {
     request_answer(request, &response);
 }
 
-static bool has_settings(struct wait *wait) {
-    return CONTAINER_OF(wait, struct awaited_settings, wait)->reads == 0;
-}
-
 /* Without the settings nothing is done and nothing answered: an error would be the end of the command. */
-static void leave_room(struct wait *wait) {
-    struct awaited_settings *awaited = CONTAINER_OF(wait, struct awaited_settings, wait);
-    struct request *request = wait->request;
-    wait->request = NULL;
-    if (awaited->reads == 0) {
-        free(awaited);
+static void on_settings(struct request *request, bool are_read) {
+    if (are_read) {
         obey(request);
     } else {
         request_close_connection(request);
-    }
-}
-
-static void on_settings(void *context, int error) {
-    struct awaited_settings *awaited = context;
-    (void)error; /* the broker ends: the room is empty already */
-    awaited->reads--;
-    if (awaited->wait.request != NULL) {
-        wait_mark(&awaited->wait);
-    } else if (awaited->reads == 0) {
-        free(awaited);
     }
 }
 
@@ -74,17 +45,13 @@ static bool needs_log(struct request *request, struct str topic, int32_t partiti
     return log_manager_find(logs, name, partition) == NULL && !log_manager_is_offline(logs, name, partition);
 }
 
-static void await_settings(struct awaited_settings *awaited, struct str topic) {
-    awaited->reads++;
-    dynamic_config_await_topic(awaited->wait.request->context->dynamic_config, topic, on_settings, awaited);
-}
-
-static void await_all(struct awaited_settings *awaited, const struct leader_and_isr_request *message) {
+static void await_all(struct settings_wait *wait, struct request *request) {
+    const struct leader_and_isr_request *message = request->message;
     for (int32_t i = 0; i < message->topic_states_count; i++) {
         const struct leader_and_isr_request_leader_and_isr_topic_state *state = &message->topic_states[i];
         for (int32_t j = 0; j < state->partition_states_count; j++) {
-            if (needs_log(awaited->wait.request, state->topic_name, state->partition_states[j].partition_index)) {
-                await_settings(awaited, state->topic_name);
+            if (needs_log(request, state->topic_name, state->partition_states[j].partition_index)) {
+                settings_wait_topic(wait, state->topic_name);
                 break;
             }
         }
@@ -94,8 +61,8 @@ static void await_all(struct awaited_settings *awaited, const struct leader_and_
         const struct leader_and_isr_request_leader_and_isr_partition_state *state =
             &message->ungrouped_partition_states[i];
         bool is_same = !str_is_null(last) && str_equal(last, state->topic_name);
-        if (!is_same && needs_log(awaited->wait.request, state->topic_name, state->partition_index)) {
-            await_settings(awaited, state->topic_name);
+        if (!is_same && needs_log(request, state->topic_name, state->partition_index)) {
+            settings_wait_topic(wait, state->topic_name);
             last = state->topic_name;
         }
     }
@@ -106,13 +73,7 @@ void handle_leader_and_isr(struct request *request) {
         obey(request);
         return;
     }
-    struct awaited_settings *awaited = xcalloc(1, sizeof *awaited);
-    awaited->wait = (struct wait){.request = request, .is_over = has_settings, .finish = leave_room};
-    await_all(awaited, request->message);
-    if (awaited->reads == 0) {
-        free(awaited);
-        obey(request);
-    } else {
-        waiting_room_enter(request->context->waiting_room, &awaited->wait, AWAIT_MS);
-    }
+    struct settings_wait *wait = settings_wait_begin(request, on_settings);
+    await_all(wait, request);
+    settings_wait_run(wait, AWAIT_MS);
 }
