@@ -1,5 +1,6 @@
 /* Work the log manager hands to workers: flushes, checkpoints of epochs, deletions. Each job holds a link to the
  * manager, which may be gone when the job is done, and the log's name and serial, since the log may be gone as well. */
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -209,4 +210,45 @@ void manager_delete_later(struct log_manager *manager, const char *path, bool is
     if (manager->deletions == item) {
         manager_arm_deletions(manager);
     }
+}
+
+static void *work_on_directory(void *context) {
+    struct directory_work *self = context;
+    void *own = self->begin != NULL ? self->begin() : NULL;
+    while (!__atomic_load_n(&self->is_stopped, __ATOMIC_RELAXED)) {
+        int32_t number = __atomic_fetch_add(&self->next, 1, __ATOMIC_RELAXED);
+        if (number >= self->count) {
+            break;
+        }
+        self->work(self, number, own);
+    }
+    if (self->end != NULL) {
+        self->end(own);
+    }
+    return NULL;
+}
+
+/* Threads beyond this many per directory only wait for each other's reads. */
+#define DIRECTORY_THREADS_MAX 64
+
+void manager_work_in_parallel(const struct log_manager *manager, struct directory_work *works) {
+    int32_t per_directory = MAX(1, MIN(manager->config.recovery_threads_per_directory, DIRECTORY_THREADS_MAX));
+    pthread_t *threads = xcalloc((size_t)manager->directory_count * (size_t)per_directory, sizeof *threads);
+    int32_t count = 0;
+    for (int32_t i = 0; i < manager->directory_count; i++) {
+        int32_t wanted = MIN(per_directory, works[i].count);
+        bool is_alone = manager->directory_count == 1 && wanted == 1;
+        for (int32_t k = 0; k < wanted; k++) {
+            if (is_alone || !manager->disk->ops->is_concurrent ||
+                pthread_create(&threads[count], NULL, work_on_directory, &works[i]) != 0) {
+                work_on_directory(&works[i]);
+            } else {
+                count++;
+            }
+        }
+    }
+    for (int32_t i = 0; i < count; i++) {
+        CHECK(pthread_join(threads[i], NULL) == 0);
+    }
+    free(threads);
 }

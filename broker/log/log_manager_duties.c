@@ -124,18 +124,57 @@ static int write_clean_mark(struct log_manager *manager, int32_t directory) {
     return file_replace(manager->disk, place, path, content, sizeof content - 1);
 }
 
-int log_manager_shutdown(struct log_manager *manager) {
-    int first_error = 0;
-    manager_stop_cleaner(manager);
+/* The logs of one directory, and the error of one that could not be closed. */
+struct directory_close {
+    struct managed_log **entries;
+    int32_t count;
+    int32_t error; /* atomic */
+};
+
+/* On any thread: a log that is closed touches nothing but its own. */
+static void close_one(struct directory_work *self, int32_t number, void *own) {
+    (void)own;
+    struct directory_close *close = self->context;
+    int error = log_close(close->entries[number]->log);
+    if (error != 0) {
+        __atomic_store_n(&close->error, error, __ATOMIC_RELAXED);
+        __atomic_store_n(&self->is_stopped, true, __ATOMIC_RELAXED);
+    }
+}
+
+static int close_logs(struct log_manager *manager) {
+    struct directory_close *closes = xcalloc((size_t)manager->directory_count, sizeof *closes);
+    struct directory_work *works = xcalloc((size_t)manager->directory_count, sizeof *works);
+    int last_error = 0;
+    for (int32_t i = 0; i < manager->directory_count; i++) {
+        closes[i].entries = xcalloc((size_t)manager->directories[i].log_count + 1, sizeof(struct managed_log *));
+    }
     for (struct managed_log *entry = manager->logs; entry != NULL; entry = entry->hh.next) {
         if (entry_is_usable(manager, entry)) {
-            int error = log_close(entry->log);
-            if (error != 0) {
-                manager_log_failed(manager, entry, error, "closing a log");
-                first_error = first_error == 0 ? error : first_error;
-            }
+            struct directory_close *close = &closes[entry->directory];
+            CHECK(close->count < manager->directories[entry->directory].log_count);
+            close->entries[close->count++] = entry;
         }
     }
+    for (int32_t i = 0; i < manager->directory_count; i++) {
+        works[i] = (struct directory_work){.context = &closes[i], .count = closes[i].count, .work = close_one};
+    }
+    manager_work_in_parallel(manager, works);
+    for (int32_t i = 0; i < manager->directory_count; i++) {
+        if (closes[i].error != 0) {
+            manager_fail_directory(manager, i, closes[i].error, "closing a log");
+            last_error = closes[i].error;
+        }
+        free(closes[i].entries);
+    }
+    free(works);
+    free(closes);
+    return last_error;
+}
+
+int log_manager_shutdown(struct log_manager *manager) {
+    manager_stop_cleaner(manager);
+    int first_error = close_logs(manager);
     int error = log_manager_checkpoint(manager);
     first_error = first_error == 0 ? error : first_error;
     for (int32_t i = 0; i < manager->directory_count; i++) {

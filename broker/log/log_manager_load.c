@@ -3,7 +3,6 @@
  * Names are looked at one after the other; the logs they stand for are then opened by up to
  * num.recovery.threads.per.data.dir threads for each directory, all directories at once, because recovery reads what
  * was not flushed. Opened logs know no manager yet: what they want deleted is collected and handed over afterwards. */
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,7 +66,6 @@ struct directory_load {
     struct log_opening *openings;
     int32_t count;
     int32_t capacity;
-    int32_t next;  /* atomic: threads take the openings in turn */
     int32_t error; /* atomic: the first */
     char *message; /* of an error that ends the start */
 };
@@ -158,48 +156,36 @@ static int note_names(struct directory_load *load) {
     return error;
 }
 
-/* Opens logs until none is left or one could not be opened. On any thread. */
-static void *open_logs(void *context) {
-    struct directory_load *load = context;
-    struct record_workspace *workspace = record_workspace_create();
-    while (__atomic_load_n(&load->error, __ATOMIC_RELAXED) == 0) {
-        int32_t at = __atomic_fetch_add(&load->next, 1, __ATOMIC_RELAXED);
-        if (at >= load->count) {
-            break;
-        }
-        int error = manager_opening_run(&load->openings[at], workspace);
-        if (error != 0) {
-            trace_error("log", "Failed to load log %s: %s", load->openings[at].path, error_text(error));
-            __atomic_store_n(&load->error, error, __ATOMIC_RELAXED);
-        }
-    }
-    record_workspace_destroy(workspace);
-    return NULL;
+static void *begin_opening(void) {
+    return record_workspace_create();
 }
 
-/* Threads beyond this many per directory only wait for each other's reads. */
-#define LOAD_THREADS_MAX 64
+static void end_opening(void *own) {
+    record_workspace_destroy(own);
+}
+
+/* On any thread. After one that cannot be opened the others need not be. */
+static void open_one(struct directory_work *self, int32_t number, void *own) {
+    struct directory_load *load = self->context;
+    int error = manager_opening_run(&load->openings[number], own);
+    if (error != 0) {
+        trace_error("log", "Failed to load log %s: %s", load->openings[number].path, error_text(error));
+        __atomic_store_n(&load->error, error, __ATOMIC_RELAXED);
+        __atomic_store_n(&self->is_stopped, true, __ATOMIC_RELAXED);
+    }
+}
 
 static void open_everything(const struct log_manager *manager, struct directory_load *loads) {
-    int32_t per_directory = MAX(1, MIN(manager->config.recovery_threads_per_directory, LOAD_THREADS_MAX));
-    pthread_t *threads = xcalloc((size_t)manager->directory_count * (size_t)per_directory, sizeof *threads);
-    int32_t count = 0;
+    struct directory_work *works = xcalloc((size_t)manager->directory_count, sizeof *works);
     for (int32_t i = 0; i < manager->directory_count; i++) {
-        int32_t wanted = MIN(per_directory, loads[i].count);
-        bool alone = manager->directory_count == 1 && wanted == 1;
-        for (int32_t k = 0; k < wanted; k++) {
-            if (alone || !manager->disk->ops->is_concurrent ||
-                pthread_create(&threads[count], NULL, open_logs, &loads[i]) != 0) {
-                open_logs(&loads[i]);
-            } else {
-                count++;
-            }
-        }
+        works[i] = (struct directory_work){.context = &loads[i],
+                                           .count = loads[i].error == 0 ? loads[i].count : 0,
+                                           .begin = begin_opening,
+                                           .end = end_opening,
+                                           .work = open_one};
     }
-    for (int32_t i = 0; i < count; i++) {
-        CHECK(pthread_join(threads[i], NULL) == 0);
-    }
-    free(threads);
+    manager_work_in_parallel(manager, works);
+    free(works);
 }
 
 /* Takes over what was opened. */

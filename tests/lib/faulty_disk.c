@@ -32,7 +32,7 @@ static int file_fault(struct disk_file *file) {
 
 static void count_sync(struct disk *base) {
     struct faulty_disk *disk = disk_of(base);
-    *(*disk->is_worker ? &disk->worker_syncs : &disk->loop_syncs) += 1;
+    __atomic_add_fetch(*disk->is_worker ? &disk->worker_syncs : &disk->loop_syncs, 1, __ATOMIC_RELAXED);
 }
 
 static int faulty_open(struct disk *base, const char *path, int flags, struct disk_file **ret_file) {
@@ -157,7 +157,8 @@ void faulty_disk_init(struct faulty_disk *disk, const bool *is_worker) {
                                         .list = faulty_list,
                                         .lock = faulty_lock,
                                         .space = faulty_space,
-                                        .modified_ms = faulty_modified_ms};
+                                        .modified_ms = faulty_modified_ms,
+                                        .is_concurrent = true};
     *disk = (struct faulty_disk){
         .base = {.ops = &ops}, .inner = disk_posix(), .error = ERR_IO, .space = -1, .is_worker = is_worker};
 }

@@ -1,166 +1,6 @@
-/* The log manager on real directories: where logs go, what a broken directory costs, what the checkpoints and deletions
- * leave on disk, and who waits for all that. */
-#include <check.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include "broker/base/check.h"
-#include "broker/base/errors.h"
-#include "broker/base/trace.h"
-#include "broker/log/log_manager.h"
-#include "broker/protocol/errors.h"
-#include "tests/lib/faulty_disk.h"
-#include "tests/lib/log_fixture.h"
-#include "tests/lib/runner.h"
-
-#define DIRECTORIES 2
-
-static struct test_clock test_time;
-static struct faulty_disk disk;
-static char *root;
-static char *directories[DIRECTORIES];
-static struct log_manager *manager;
-static struct log_config log_config;
-static int failed_directories;
-static int errors_logged;
-static char last_error[1024];
-static struct uuid topic_id = {{7}};
-
-static void note_line(enum trace_level level, const char *line, void *context) {
-    (void)context;
-    if (level >= TRACE_ERROR) {
-        errors_logged++;
-        snprintf(last_error, sizeof last_error, "%s", line);
-    }
-}
-
-static void on_directory_failed(void *context, const char *directory) {
-    (void)context;
-    (void)directory;
-    failed_directories++;
-}
-
-static int try_start(char **ret_message) {
-    struct log_manager_config config = {.directories = (const char *const *)directories,
-                                        .directory_count = DIRECTORIES,
-                                        .broker_id = 1,
-                                        .defaults = log_config,
-                                        .retention_check_ms = 300000,
-                                        .flush_check_ms = INT64_MAX,
-                                        .flush_offset_checkpoint_ms = 60000,
-                                        .start_offset_checkpoint_ms = 60000,
-                                        .high_watermark_checkpoint_ms = 5000,
-                                        .recovery_threads_per_directory = 2,
-                                        .on_directory_failed = on_directory_failed};
-    *ret_message = NULL;
-    int error = log_manager_open(&disk.base, &test_time.base, &config, &manager, ret_message);
-    if (error != 0) {
-        manager = NULL;
-        return error;
-    }
-    error = log_manager_load(manager, ret_message);
-    if (error != 0) {
-        log_manager_destroy(manager);
-        manager = NULL;
-        return error;
-    }
-    error = log_manager_write_identity(manager, 1, "cluster");
-    log_manager_start(manager);
-    log_manager_enable_high_watermarks(manager);
-    return error;
-}
-
-static void start(void) {
-    char *message;
-    int error = try_start(&message);
-    ck_assert_msg(error == 0, "start: %s", message != NULL ? message : error_text(error));
-}
-
-static void kill_broker(void) {
-    log_manager_destroy(manager);
-    manager = NULL;
-}
-
-static void stop_broker(void) {
-    ck_assert_int_eq(log_manager_shutdown(manager), 0);
-    kill_broker();
-}
-
-static void set_up(void) {
-    test_clock_init(&test_time, 1700000100000);
-    faulty_disk_init(&disk, &test_time.is_working);
-    root = test_directory_create();
-    for (int i = 0; i < DIRECTORIES; i++) {
-        directories[i] = xasprintf("%s/%c", root, 'a' + i);
-    }
-    log_config = test_log_config();
-    failed_directories = 0;
-    errors_logged = 0;
-    trace_set_sink(note_line, NULL);
-    start();
-}
-
-static void tear_down(void) {
-    while (test_clock_work(&test_time)) {
-    }
-    log_manager_destroy(manager);
-    test_directory_remove(root);
-    free(root);
-    for (int i = 0; i < DIRECTORIES; i++) {
-        free(directories[i]);
-    }
-}
-
-static struct log *make_log(const char *topic, int32_t partition) {
-    struct log *log;
-    ck_assert_int_eq(log_manager_get_or_create(manager, topic, partition, true, topic_id, &log), 0);
-    return log;
-}
-
-static void append(struct log *log, int count) {
-    for (int i = 0; i < count; i++) {
-        struct test_batch batch = test_batch_of(1);
-        ck_assert_int_eq(test_append(log, &batch).error_code, 0);
-    }
-}
-
-/* Where the log of a partition lies: 'a', 'b'. */
-static char place_of(const char *topic, int32_t partition) {
-    return log_directory(log_manager_find(manager, topic, partition))[strlen(root) + 1];
-}
-
-static bool exists(const char *directory, const char *name) {
-    char *path = xasprintf("%s/%s", directory, name);
-    bool found = access(path, F_OK) == 0;
-    free(path);
-    return found;
-}
-
-static char *text_of(const char *directory, const char *name) {
-    int64_t size;
-    char *text = (char *)test_file_read(directory, name, &size);
-    ck_assert_msg(text != NULL, "no %s/%s", directory, name);
-    text[size] = 0;
-    return text;
-}
-
-static void check_text(const char *directory, const char *name, const char *expected) {
-    char *text = text_of(directory, name);
-    ck_assert_str_eq(text, expected);
-    free(text);
-}
-
-static void write_text(const char *directory, const char *name, const char *text) {
-    char *path = xasprintf("%s/%s", directory, name);
-    FILE *file = fopen(path, "w");
-    ck_assert_ptr_nonnull(file);
-    ck_assert_int_ge(fputs(text, file), 0);
-    fclose(file);
-    free(path);
-}
+/* The log manager on real directories: where logs go, what a broken directory costs, what the checkpoints leave on
+ * disk, and who waits for all that. */
+#include "tests/unit/log_manager_fixture.h"
 
 START_TEST(a_new_log_goes_to_the_directory_with_the_fewest) {
     char places[7] = {0};
@@ -180,6 +20,29 @@ START_TEST(a_new_log_goes_to_the_directory_with_the_fewest) {
     make_log("u", 2);
     make_log("u", 3);
     ck_assert_int_ne(place_of("u", 2), place_of("u", 3));
+}
+END_TEST
+
+START_TEST(many_logs_load_and_close_on_several_threads) {
+    for (int i = 0; i < 60; i++) {
+        append(make_log("t", i), i % 7);
+    }
+    kill_broker();
+    start(); /* recovers */
+    for (int i = 0; i < 60; i++) {
+        struct log *log = log_manager_find(manager, "t", i);
+        ck_assert_ptr_nonnull(log);
+        ck_assert_int_eq(log_end_offset(log), i % 7);
+        append(log, 1);
+    }
+    stop_broker();
+    start();
+    for (int i = 0; i < 60; i++) {
+        struct log *log = log_manager_find(manager, "t", i);
+        ck_assert_int_eq(log_end_offset(log), i % 7 + 1);
+        ck_assert_int_eq(log_recovery_point(log), i % 7 + 1);
+    }
+    ck_assert_int_eq(errors_logged, 0);
 }
 END_TEST
 
@@ -410,95 +273,6 @@ START_TEST(a_manager_that_went_is_not_missed_by_its_workers) {
 }
 END_TEST
 
-/* The one entry of a directory whose name ends so; NULL when there is none. */
-static char *find_by_suffix(const char *directory, const char *suffix) {
-    char *command = xasprintf("ls %s | grep -- '%s$' | head -n 1", directory, suffix);
-    FILE *list = popen(command, "r");
-    ck_assert_ptr_nonnull(list);
-    char name[300];
-    char *found = fgets(name, sizeof name, list) != NULL ? xstrndup(name, strcspn(name, "\n")) : NULL;
-    pclose(list);
-    free(command);
-    return found;
-}
-
-START_TEST(a_deleted_log_is_renamed_at_once_and_goes_after_its_delay) {
-    append(make_log("t", 0), 3);
-    ck_assert_int_eq(log_manager_delete(manager, "t", 0), 0);
-    ck_assert(!exists(directories[0], "t-0"));
-    char *name = find_by_suffix(directories[0], "-delete");
-    ck_assert_ptr_nonnull(name);
-    ck_assert_int_eq(strncmp(name, "t-0.", 4), 0);
-    ck_assert_uint_eq(strlen(name), strlen("t-0.") + 32 + strlen("-delete"));
-    ck_assert_uint_eq(strspn(name + 4, "0123456789abcdef"), 32);
-    check_text(directories[0], "recovery-point-offset-checkpoint", "0\n0\n");
-    test_clock_advance(&test_time, 59999);
-    ck_assert(exists(directories[0], name));
-    test_clock_advance(&test_time, 1);
-    ck_assert(!exists(directories[0], name));
-    free(name);
-}
-END_TEST
-
-START_TEST(the_name_of_a_deleted_log_fits_a_file_system) {
-    char topic[250];
-    memset(topic, 'x', sizeof topic);
-    topic[249] = 0;
-    make_log(topic, 4);
-    ck_assert_int_eq(log_manager_delete(manager, topic, 4), 0);
-    char *name = find_by_suffix(directories[0], "-delete");
-    ck_assert_ptr_nonnull(name);
-    ck_assert_uint_eq(strlen(name), 255);
-    ck_assert_ptr_nonnull(strstr(name, "x-4."));
-    free(name);
-}
-END_TEST
-
-START_TEST(what_waited_for_deletion_when_the_broker_died_goes_after_the_next_start) {
-    log_config.segment_bytes = 300;
-    stop_broker();
-    start();
-    struct log *log = make_log("t", 0);
-    append(log, 9);
-    append(make_log("t", 1), 3);
-    ck_assert_int_eq(log_increase_start_offset(log, log->segments[2]->base_offset), 0);
-    ck_assert_int_eq(log_manager_delete(manager, "t", 1), 0);
-    char *place = xstrdup(log_directory(log));
-    ck_assert(exists(place, "00000000000000000000.log.deleted"));
-    ck_assert(exists(place, "00000000000000000000.index.deleted"));
-    ck_assert(exists(place, "00000000000000000000.timeindex.deleted"));
-    kill_broker();
-    start();
-    ck_assert(!exists(place, "00000000000000000000.log.deleted")); /* the load does it */
-    ck_assert(!exists(place, "00000000000000000000.timeindex.deleted"));
-    char *name = find_by_suffix(directories[1], "-delete");
-    ck_assert_ptr_nonnull(name);
-    test_clock_advance(&test_time, 60000);
-    ck_assert(!exists(directories[1], name));
-    ck_assert_int_eq(log_end_offset(log_manager_find(manager, "t", 0)), 9);
-    free(name);
-    free(place);
-}
-END_TEST
-
-START_TEST(deleted_segments_wait_for_file_delete_delay_ms) {
-    log_config.segment_bytes = 300;
-    log_config.file_delete_delay_ms = 5000;
-    stop_broker();
-    start();
-    struct log *log = make_log("t", 0);
-    append(log, 9);
-    const char *place = log_directory(log);
-    ck_assert_int_eq(log_increase_start_offset(log, log->segments[2]->base_offset), 0);
-    ck_assert(!exists(place, "00000000000000000000.log"));
-    test_clock_advance(&test_time, 4999);
-    ck_assert(exists(place, "00000000000000000000.log.deleted"));
-    test_clock_advance(&test_time, 1);
-    char *left = find_by_suffix(place, ".deleted");
-    ck_assert_ptr_null(left);
-}
-END_TEST
-
 START_TEST(rule_39_only_meta_properties_of_version_0_and_this_cluster_are_valid) {
     char *message;
     char *text = text_of(directories[0], "meta.properties");
@@ -564,66 +338,6 @@ START_TEST(a_full_disk_fences_the_log_and_leaves_no_piece_of_a_batch) {
 }
 END_TEST
 
-START_TEST(idle_producers_are_forgotten_after_their_expiration) {
-    log_config.producer_id_expiration_ms = 3600000;
-    stop_broker();
-    start();
-    struct log *log = make_log("t", 0);
-    struct test_batch batch = test_batch_of(1);
-    batch.producer_id = 5;
-    batch.producer_epoch = 0;
-    batch.base_sequence = 0;
-    batch.timestamp = test_time.wall_ms;
-    ck_assert_int_eq(test_append(log, &batch).error_code, 0);
-    struct log_producer_state state;
-    test_clock_advance(&test_time, 3599999);
-    ck_assert_int_eq(log_producer_state(log, 5, &state), 0);
-    batch.base_sequence = 7;
-    ck_assert_int_eq(test_append(log, &batch).error_code, KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER);
-    test_clock_advance(&test_time, 1);
-    ck_assert_int_eq(log_producer_state(log, 5, &state), ERR_NOT_FOUND);
-    ck_assert_int_eq(test_append(log, &batch).error_code, 0); /* a producer nobody knows may begin anywhere */
-}
-END_TEST
-
-START_TEST(a_producer_with_an_open_transaction_is_never_forgotten) {
-    log_config.producer_id_expiration_ms = 3600000;
-    stop_broker();
-    start();
-    struct log *log = make_log("t", 0);
-    struct test_batch batch = test_batch_of(1);
-    batch.producer_id = 5;
-    batch.producer_epoch = 0;
-    batch.base_sequence = 0;
-    batch.timestamp = test_time.wall_ms;
-    batch.attributes = BATCH_TRANSACTIONAL;
-    ck_assert_int_eq(test_append(log, &batch).error_code, 0);
-    struct log_producer_state state;
-    test_clock_advance(&test_time, 86400000);
-    ck_assert_int_eq(log_producer_state(log, 5, &state), 0);
-    ck_assert_int_eq(log_first_unstable_offset(log), 0);
-}
-END_TEST
-
-START_TEST(expired_producers_of_a_snapshot_are_not_loaded) {
-    log_config.producer_id_expiration_ms = 3600000;
-    stop_broker();
-    start();
-    struct log *log = make_log("t", 0);
-    struct test_batch batch = test_batch_of(1);
-    batch.producer_id = 5;
-    batch.producer_epoch = 0;
-    batch.base_sequence = 0;
-    batch.timestamp = test_time.wall_ms;
-    ck_assert_int_eq(test_append(log, &batch).error_code, 0);
-    stop_broker();
-    test_time.wall_ms += 3600001;
-    start();
-    struct log_producer_state state;
-    ck_assert_int_eq(log_producer_state(log_manager_find(manager, "t", 0), 5, &state), ERR_NOT_FOUND);
-}
-END_TEST
-
 START_TEST(rule_24_the_topic_id_is_on_disk_with_the_first_data_and_durable_with_the_first_flush) {
     struct log *log = make_log("t", 0);
     char text[UUID_TEXT_SIZE];
@@ -647,6 +361,7 @@ END_TEST
 int main(void) {
     static const struct test tests[] = {
         TEST(a_new_log_goes_to_the_directory_with_the_fewest),
+        TEST(many_logs_load_and_close_on_several_threads),
         TEST(a_failed_directory_takes_its_logs_offline_and_nothing_else),
         TEST(a_directory_that_cannot_be_read_at_start_is_offline_and_one_line_says_so),
         TEST(with_no_directory_left_the_broker_does_not_start),
@@ -659,16 +374,9 @@ int main(void) {
         TEST(the_loop_syncs_nothing_that_can_wait),
         TEST(a_background_write_that_fails_takes_its_directory_offline),
         TEST(a_manager_that_went_is_not_missed_by_its_workers),
-        TEST(a_deleted_log_is_renamed_at_once_and_goes_after_its_delay),
-        TEST(the_name_of_a_deleted_log_fits_a_file_system),
-        TEST(what_waited_for_deletion_when_the_broker_died_goes_after_the_next_start),
-        TEST(deleted_segments_wait_for_file_delete_delay_ms),
         TEST(rule_39_only_meta_properties_of_version_0_and_this_cluster_are_valid),
         TEST(rule_29_the_clean_mark_goes_before_serving_and_comes_back_last),
         TEST(a_full_disk_fences_the_log_and_leaves_no_piece_of_a_batch),
-        TEST(idle_producers_are_forgotten_after_their_expiration),
-        TEST(a_producer_with_an_open_transaction_is_never_forgotten),
-        TEST(expired_producers_of_a_snapshot_are_not_loaded),
         TEST(rule_24_the_topic_id_is_on_disk_with_the_first_data_and_durable_with_the_first_flush),
     };
     return run_tests_with_fixture("log manager", tests, ARRAY_SIZE(tests), set_up, tear_down);
