@@ -48,4 +48,5 @@ check-format:
 .PHONY: test-apache
 ## make test-apache     beside Apache Kafka 3.9.2, which Maven fetches: its tools, its directories, mixed clusters
 test-apache: deps
+	@scripts/deps.sh apache
 	@tests/run-all apache

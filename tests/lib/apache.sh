@@ -1,12 +1,19 @@
 # Apache Kafka 3.9.2 for comparison: fetched by Maven into the build directory, never committed. Source after integration.sh.
 APACHE=$BUILD/apache
 
+# Status 1 and one line when it cannot be had.
 apache_fetch() {
-    [ -e "$APACHE/libs/.complete" ] && return 0
-    command -v mvn >/dev/null || { echo "Maven is missing: apt-get install maven" >&2; return 1; }
+    local libs=$APACHE/libs log=$APACHE/fetch.log
+    [ -e "$libs/.complete" ] && return 0
+    command -v mvn >/dev/null || { echo "Apache Kafka cannot be fetched: Maven is missing (scripts/deps.sh apache)" >&2; return 1; }
     mkdir -p "$APACHE"
     cp "$root/tests/apache/pom.xml" "$APACHE/"
-    (cd "$APACHE" && mvn -q -B dependency:copy-dependencies -DoutputDirectory=libs) && touch "$APACHE/libs/.complete"
+    if (cd "$APACHE" && mvn -q -B dependency:copy-dependencies -DoutputDirectory=libs) >"$log" 2>&1; then
+        touch "$libs/.complete"
+    else
+        echo "Apache Kafka cannot be fetched: Maven failed: $(grep -m 1 ERROR "$log" | cut -c1-160)" >&2
+        return 1
+    fi
 }
 log4j() { # NAME LEVEL TARGET: a properties file, its -D flag on stdout
     printf '%s\n' "log4j.rootLogger=$2, A" log4j.appender.A=org.apache.log4j.ConsoleAppender \
