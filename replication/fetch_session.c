@@ -217,6 +217,13 @@ struct fetch_entry *fetch_session_name(struct fetch_session *session, const stru
         entry->key_size = key_size;
         memcpy(entry->key, key, key_size);
         HASH_ADD_KEYPTR(hh, session->entries, entry->key, key_size, entry);
+    } else if (named->fetch_offset <= entry->fetch_offset ||
+               named->current_leader_epoch != entry->current_leader_epoch) {
+        /* Who names a partition again without having come further may not have taken our last answer: a follower drops
+         * what was under way when its leader epoch changed or its log was cut. What that answer said is told once more;
+         * an idle partition's follower would else keep an old high watermark for ever. */
+        entry->sent_high_watermark = -1;
+        entry->sent_log_start_offset = -1;
     }
     fetch_entry_set_topic(entry, named->topic);
     entry->fetch_offset = named->fetch_offset;

@@ -157,7 +157,7 @@ START_TEST(a_moved_high_watermark_or_start_is_news_and_ends_a_followers_wait) {
     for (int follower = 0; follower < 2; follower++) {
         int32_t id = open_idle(1, follower == 1, 0, true);
         struct fetch_session *session = begin(id, 1, follower == 1, 0);
-        struct fetch_entry *entry = name(session, 0, 5);
+        struct fetch_entry *entry = name(session, 0, 6);
         struct fetch_outcome outcome = nothing;
         ck_assert(!fetch_entry_is_news(entry, &outcome));
         outcome.log_start_offset = 3;
@@ -167,6 +167,39 @@ START_TEST(a_moved_high_watermark_or_start_is_news_and_ends_a_followers_wait) {
         ck_assert(fetch_entry_is_news(entry, &outcome));
         ck_assert_int_eq(fetch_entry_ends_wait(entry, &outcome), follower == 1);
         fetch_session_finish(session, 0);
+    }
+}
+END_TEST
+
+START_TEST(who_names_a_partition_again_and_came_no_further_is_answered_again) {
+    const struct fetch_named further = {.topic = STR_LITERAL("t"),
+                                        .fetch_offset = 6,
+                                        .current_leader_epoch = 1,
+                                        .last_fetched_epoch = -1,
+                                        .log_start_offset = -1,
+                                        .max_bytes = 1000};
+    struct fetch_named repeated = further, earlier = further, other_epoch = further;
+    earlier.fetch_offset = 5;
+    other_epoch.fetch_offset = 7;
+    other_epoch.current_leader_epoch = 2;
+    const struct fetch_named *again[] = {&repeated, &earlier, &other_epoch};
+    for (size_t i = 0; i < ARRAY_SIZE(again); i++) {
+        struct fetch_session *session = begin(0, 0, true, 0);
+        struct fetch_entry *entry = fetch_session_name(session, &further);
+        ck_assert(fetch_entry_settle(entry, &nothing, false));
+        int32_t id = fetch_session_finish(session, 0);
+        session = begin(id, 1, true, 10);
+        entry = fetch_session_name(session, again[i]);
+        ck_assert(fetch_entry_ends_wait(entry, &nothing)); /* an idle partition has nothing else to wake it */
+        ck_assert(fetch_entry_settle(entry, &nothing, false));
+        struct fetch_named next = *again[i];
+        next.fetch_offset++;
+        ck_assert_int_eq(fetch_session_finish(session, 10), id);
+        session = begin(id, 2, true, 20);
+        ck_assert(!fetch_entry_settle(fetch_session_name(session, &next), &nothing, false));
+        fetch_session_finish(session, 20);
+        tear_down(); /* two sessions are all there is room for */
+        set_up();
     }
 }
 END_TEST
@@ -293,6 +326,7 @@ int main(void) {
         TEST(records_keep_a_partition_dirty_behind_the_others),
         TEST(an_error_is_answered_again_and_again),
         TEST(a_moved_high_watermark_or_start_is_news_and_ends_a_followers_wait),
+        TEST(who_names_a_partition_again_and_came_no_further_is_answered_again),
         TEST(a_waiting_fetch_is_woken_by_its_partitions),
         TEST(wrong_ids_epochs_and_kinds_are_refused),
         TEST(a_full_fetch_closes_the_session_it_names_even_while_that_waits),
