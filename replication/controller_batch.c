@@ -17,6 +17,7 @@ void batch_open(struct controller *controller) {
     CHECK(!controller->is_batch_open);
     controller->is_batch_open = true;
     controller->batch_partitions = (struct partition_set){0};
+    controller->is_batch_full = false;
 }
 
 /* The flag sticks once set. */
@@ -39,6 +40,20 @@ void batch_metadata_of(struct controller *controller, struct controller_partitio
         partition->is_in_batch = true;
         partition_set_add(controller, &controller->batch_partitions, partition);
     }
+}
+
+/* Who did not hear of a deletion (its queue went with its registration, or with the controller before) would keep the
+ * topic for ever, and as controller refuse to make it again. Kafka's brokers heed the type from KRaft alone and merge
+ * the partitions as ever. */
+void batch_metadata_full(struct controller *controller) {
+    struct partition_set all = {0};
+    all_partitions(controller, &all);
+    for (int32_t i = 0; i < all.count; i++) {
+        if (!all.items[i]->topic->is_queued_for_deletion) {
+            batch_metadata_of(controller, all.items[i]);
+        }
+    }
+    controller->is_batch_full = true;
 }
 
 void batch_metadata_to(struct controller *controller, int32_t broker_id) {
@@ -311,6 +326,7 @@ static void send_metadata(struct controller *controller) {
     update_metadata_request_init(&shared);
     shared.controller_id = controller->config.broker_id;
     shared.controller_epoch = controller->epoch;
+    shared.type = controller->is_batch_full ? CONTROLLER_METADATA_FULL : 0;
     bool is_kept = tells_of_deletion(&controller->batch_partitions);
     fill_topics(controller, arena, &shared);
     fill_live_brokers(controller, arena, &shared);

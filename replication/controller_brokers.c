@@ -24,17 +24,11 @@ static void introduce(struct controller *controller, struct brokers_task *self) 
         }
     }
     batch_send(controller);
-    struct partition_set all = {0};
-    all_partitions(controller, &all);
     batch_open(controller);
     for (int32_t i = 0; i < self->ids.count; i++) {
         batch_metadata_to(controller, self->ids.items[i]);
     }
-    for (int32_t i = 0; i < all.count; i++) {
-        if (!all.items[i]->topic->is_queued_for_deletion) {
-            batch_metadata_of(controller, all.items[i]);
-        }
-    }
+    batch_metadata_full(controller);
     batch_send(controller);
 }
 
@@ -384,11 +378,7 @@ static enum task_verdict queue_dropped_run(struct controller *controller, struct
     all_partitions(controller, &all);
     batch_open(controller);
     batch_metadata_to(controller, event->broker_id);
-    for (int32_t i = 0; i < all.count; i++) {
-        if (!all.items[i]->topic->is_queued_for_deletion) {
-            batch_metadata_of(controller, all.items[i]);
-        }
-    }
+    batch_metadata_full(controller);
     batch_send(controller);
     batch_open(controller);
     for (int32_t i = 0; i < all.count; i++) {

@@ -22,6 +22,8 @@
 #define CONTROLLER_NO_LEADER (-1)
 /* Leader of a partition whose topic is going away (KIP-ish name: LEADER_DURING_DELETE). */
 #define CONTROLLER_LEADER_DURING_DELETE (-2)
+/* Type of an UpdateMetadata that names every partition there is: what else a broker knows is gone (KIP-866). */
+#define CONTROLLER_METADATA_FULL 2
 /* StopReplica: leader epoch of a partition that is deleted, and of one without known state. */
 #define CONTROLLER_EPOCH_DURING_DELETE (-2)
 #define CONTROLLER_NO_EPOCH (-1)
@@ -159,6 +161,7 @@ struct controller {
     struct controller_topic *dead_topics; /* freed when the event ends: tasks may still point to them */
     bool is_batch_open;
     struct partition_set batch_partitions;
+    bool is_batch_full; /* its metadata is all there is */
 
     struct queued_event *queue_first;
     struct queued_event **queue_end;
@@ -260,6 +263,8 @@ void batch_stop_replica(struct controller *controller, int32_t broker_id, struct
 void batch_metadata_all(struct controller *controller, struct controller_partition *partition);
 void batch_metadata_to(struct controller *controller, int32_t broker_id);
 void batch_metadata_of(struct controller *controller, struct controller_partition *partition);
+/* Every partition that stays, and that there are no others. */
+void batch_metadata_full(struct controller *controller);
 /* Emits all LeaderAndIsr, then all UpdateMetadata, then all StopReplica. */
 void batch_send(struct controller *controller);
 /* Forgets the batch being built, if any: the event it belongs to is given up. */

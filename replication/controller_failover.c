@@ -364,6 +364,11 @@ static enum task_verdict failover_run(struct controller *controller, struct task
     case 7: start_partitions(controller, self); return TASK_AGAIN;
     default: break;
     }
+    /* What was deleted while the controller before could not reach everybody, this broker perhaps among them. */
+    batch_open(controller);
+    batch_metadata_all(controller, NULL);
+    batch_metadata_full(controller);
+    batch_send(controller);
     call_delete_topics_step(controller);
     call_preferred_node(controller);
     if (controller->config.auto_leader_rebalance) {

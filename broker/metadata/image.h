@@ -14,6 +14,8 @@ struct image;
 
 /* In a partition state of UpdateMetadata: the partition goes away (its topic is being deleted). */
 #define IMAGE_LEADER_DURING_DELETE (-2)
+/* Type of an UpdateMetadata whose topics are all there are. */
+#define IMAGE_UPDATE_FULL 2
 
 struct image_endpoint {
     char *listener;

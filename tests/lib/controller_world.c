@@ -7,6 +7,7 @@
 
 #include "broker/base/check.h"
 #include "broker/base/errors.h"
+#include "broker/metadata/image.h"
 #include "broker/protocol/api_keys.h"
 #include "broker/protocol/errors.h"
 #include "coordinator-client/znode_path.h"
@@ -271,7 +272,7 @@ static void take_leader_and_isr(struct world *world, int32_t id, const struct co
 
 static void take_metadata(struct world *world, int32_t id, const struct controller_action *action) {
     const struct update_metadata_request *request = action->message;
-    trace(world, "%d>%d UMR brokers=", id, action->broker_id);
+    trace(world, "%d>%d UMR%s brokers=", id, action->broker_id, request->type == IMAGE_UPDATE_FULL ? " full" : "");
     for (int32_t i = 0; i < request->live_brokers_count; i++) {
         trace(world, "%s%d", i > 0 ? "," : "", request->live_brokers[i].id);
     }

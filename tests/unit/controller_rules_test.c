@@ -136,6 +136,21 @@ START_TEST(rule_10_a_bounced_broker_gets_a_new_line_and_hears_everything_again) 
     ck_assert(closed != NULL && opened != NULL && told != NULL);
     ck_assert(closed < opened && opened < told);
     ck_assert(strstr(opened, "1>3 UMR") < told); /* rule 7 */
+    /* What was deleted while its line was closed it learns from what is not named. */
+    ck_assert_ptr_nonnull(strstr(opened, "1>3 UMR full"));
+}
+END_TEST
+
+START_TEST(a_new_controller_tells_everybody_what_there_is_as_somebody_may_have_missed_a_deletion) {
+    start_with_topic();
+    world_remove(world, "/controller");
+    world_start(world, 2, &config);
+    world_settle(world);
+    for (int32_t id = 1; id <= 3; id++) {
+        char told[80];
+        snprintf(told, sizeof told, "2>%d UMR full brokers=1,2,3 t-0:1 t-1:2 t-2:3\n", id);
+        ck_assert_msg(strstr(world->trace, told) != NULL, "%s", world->trace);
+    }
 }
 END_TEST
 
@@ -291,7 +306,7 @@ START_TEST(a_broker_whose_queue_was_dropped_is_told_everything_anew_and_nobody_e
                                      .broker_id = 3,
                                      .broker_epoch = world_find(world, "/brokers/ids/3")->czxid};
     world_step(world, 1, &event);
-    ck_assert_str_eq(world->trace, "1>3 UMR brokers=1,2,3 t-0:1 t-1:2 t-2:3\n"
+    ck_assert_str_eq(world->trace, "1>3 UMR full brokers=1,2,3 t-0:1 t-1:2 t-2:3\n"
                                    "1>3 LISR t-0 leader=1 epoch=0 version=0 isr=1,2,3\n"
                                    "1>3 LISR t-1 leader=2 epoch=0 version=0 isr=2,3,1\n"
                                    "1>3 LISR t-2 leader=3 epoch=0 version=0 isr=3,1,2\n"
@@ -314,7 +329,7 @@ START_TEST(a_dropped_command_to_delete_a_replica_is_repeated) {
                                      .broker_id = 3,
                                      .broker_epoch = world_find(world, "/brokers/ids/3")->czxid};
     world_step(world, 1, &event);
-    ck_assert_str_eq(world->trace, "1>3 UMR brokers=1,2,3\n"
+    ck_assert_str_eq(world->trace, "1>3 UMR full brokers=1,2,3\n"
                                    "1>3 SR t-0 epoch=-2 delete\n1>3 SR t-1 epoch=-2 delete\n"
                                    "1>3 SR t-2 epoch=-2 delete\n1 has told 3 everything\n");
 }
@@ -548,6 +563,7 @@ int main(void) {
         TEST(rule_6_a_state_that_a_newer_controller_wrote_is_left_alone),
         TEST(rule_9_alter_partition_takes_the_brokers_very_epoch_and_no_larger_one),
         TEST(rule_10_a_bounced_broker_gets_a_new_line_and_hears_everything_again),
+        TEST(a_new_controller_tells_everybody_what_there_is_as_somebody_may_have_missed_a_deletion),
         TEST(rule_11_the_last_member_of_an_in_sync_set_stays_in_it),
         TEST(rule_12_an_unclean_leader_is_alone_in_its_set_and_recovering_until_a_follower_joins),
         TEST(rule_25_requests_have_the_versions_of_the_inter_broker_protocol),

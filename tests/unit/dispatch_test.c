@@ -359,6 +359,51 @@ static void replay_frame(const struct recorded_frame *frame, void *context) {
     fixture_finish();
 }
 
+/* A message of one topic. */
+static void tell_of_topic(const char *name, struct uuid id, int32_t partition_count, int8_t type) {
+    struct reply reply;
+    struct update_metadata_request update;
+    struct update_metadata_request_update_metadata_partition_state states[3];
+    struct update_metadata_request_update_metadata_topic_state topic;
+    update_metadata_request_init(&update);
+    update_metadata_request_update_metadata_topic_state_init(&topic);
+    for (int32_t i = 0; i < partition_count; i++) {
+        update_metadata_request_update_metadata_partition_state_init(&states[i]);
+        states[i].partition_index = i;
+        states[i].leader = 1;
+    }
+    topic.topic_name = str_from(name);
+    topic.topic_id = id;
+    topic.partition_states = states;
+    topic.partition_states_count = partition_count;
+    update.controller_id = 1;
+    update.controller_epoch = 1;
+    update.broker_epoch = 5;
+    update.type = type;
+    update.topic_states = &topic;
+    update.topic_states_count = 1;
+    SEND(update_metadata, API_UPDATE_METADATA, 8, &reply, &update);
+    ck_assert(reply.is_answered);
+    reply_free(&reply);
+}
+
+START_TEST(what_a_full_update_does_not_name_is_gone) {
+    const struct uuid first = {{1}}, second = {{2}}, third = {{3}};
+    fixture_start();
+    tell_of_topic("deleted", first, 1, 0);
+    tell_of_topic("recreated", second, 3, 0);
+    ck_assert_int_eq(image_topic_count(fx.image), 2); /* others only add */
+    tell_of_topic("recreated", third, 1, IMAGE_UPDATE_FULL);
+    ck_assert_ptr_null(image_topic(fx.image, STR_LITERAL("deleted")));
+    ck_assert_ptr_null(image_topic_by_id(fx.image, first));
+    ck_assert_ptr_null(image_topic_by_id(fx.image, second));
+    ck_assert_int_eq(image_topic(fx.image, STR_LITERAL("recreated"))->partition_count, 1);
+    tell_of_topic("recreated", third, 1, IMAGE_UPDATE_FULL); /* as it was */
+    ck_assert_ptr_nonnull(image_topic_by_id(fx.image, third));
+    fixture_finish();
+}
+END_TEST
+
 START_TEST(every_recorded_request_gets_its_answer) {
     struct replay replay = {0};
     recordings_each("tests/recordings/wire", replay_frame, &replay);
@@ -398,6 +443,7 @@ int main(void) {
         TEST(producer_ids_are_given_once_from_blocks_of_the_controller),
         TEST(without_a_controller_producer_ids_are_waited_for_and_then_refused),
         TEST(controller_requests_elsewhere_are_refused_in_their_own_words),
+        TEST(what_a_full_update_does_not_name_is_gone),
         TEST(every_recorded_request_gets_its_answer),
         TEST(a_recorded_request_cut_anywhere_harms_nobody),
     };
