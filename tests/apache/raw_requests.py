@@ -160,7 +160,8 @@ def named_codes(r):
 
 def deleted(r):
     r.number("b"), r.number("i"), r.number("b")
-    r.at += max(r.number("b") - 1, 0) + 16
+    name = r.number("b")
+    r.at += max(name - 1, 0) + 16
     return r.number("h")
 
 
