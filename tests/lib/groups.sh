@@ -1,7 +1,7 @@
 # What tests of consumer groups share: members that keep notes, and the comparison of these. Source after integration.sh,
 # with $servers set.
 member=$BUILD/tests/group_member
-make -s -C "$root" "BUILD=$BUILD" "$member" || exit 1
+build_programs "$member" || exit 1
 PARTITIONS=6
 
 topics() { "$BIN/kafka-topics" --bootstrap-server "$servers" "$@"; }

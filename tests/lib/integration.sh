@@ -8,7 +8,17 @@ CLUSTER=$(mktemp -d /tmp/ottla-test.XXXXXX)
 . "$root/scripts/cluster-lib.sh"
 PASSED=0 FAILED=0
 
+# build_programs TARGET...: what a test runs beside the broker, built as the rest was.
+build_programs() {
+    make -s -C "$root" "BUILD=$BUILD" "SANITIZE=${SANITIZE:-}" "OPTIMIZE=${OPTIMIZE:--O2}" "$@"
+}
+
 finish() {
+    local status=$?
+    if [ "$status" -ne 0 ] && [ $((PASSED + FAILED)) -eq 0 ]; then
+        FAILED=1
+        echo "FAILED  the test ended before it began, with status $status"
+    fi
     cluster_stop
     # A sanitizer's report ends the process and stands in its log.
     local reports
