@@ -259,6 +259,15 @@ static void share_id(struct config *config) {
     }
 }
 
+/* A value may hold line ends ("\n" is an escape of the file's); what is said of it may not. */
+static void make_one_line(char *message) {
+    for (char *at = message; *at != 0; at++) {
+        if (*at == '\n' || *at == '\r') {
+            *at = ' ';
+        }
+    }
+}
+
 int config_create(const struct properties *properties, struct config **ret_config, char **ret_message) {
     struct config *config = xcalloc(1, sizeof *config);
     config->strings = xcalloc(1, sizeof *config->strings);
@@ -266,6 +275,7 @@ int config_create(const struct properties *properties, struct config **ret_confi
     share_id(config);
     int error = read_fields(config, ret_message);
     if (error != 0) {
+        make_one_line(*ret_message);
         config_destroy(config);
         return error;
     }

@@ -212,7 +212,10 @@ static bool decode_assignment(struct arena *arena, const json_t *root, struct zn
     json_object_foreach(partitions, name, value) {
         struct znode_topic_partition *entry = &ret->partitions[ret->partition_count++];
         json_t *number = json_string(name);
+        char canonical[16]; /* "02" or "+2" would be partition 2 a second time */
         bool ok = take_i32(number, &entry->partition) && entry->partition >= 0;
+        snprintf(canonical, sizeof canonical, "%d", (int)entry->partition);
+        ok = ok && strcmp(canonical, name) == 0;
         json_decref(number);
         const json_t *entry_adding = json_object_get(adding, name), *entry_removing = json_object_get(removing, name);
         if (!ok || !take_ids(arena, value, &entry->replicas, &entry->replica_count) ||
