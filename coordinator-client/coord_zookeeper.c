@@ -16,6 +16,8 @@
 #include "broker/base/trace.h"
 #include "coordinator-client/coord_zookeeper_internal.h"
 
+#define AREA "kafka.zookeeper.ZooKeeperClient"
+
 #define IN_FLIGHT_MAX 10              /* zookeeper.max.in.flight.requests */
 #define REOPEN_AFTER_MS 1000          /* between attempts to resolve the servers' names */
 #define COMPLAIN_AFTER_MS 2000        /* without a session, before the first line about it */
@@ -40,8 +42,7 @@ static void on_library_line(const char *message) {
     }
     int64_t skipped = __atomic_exchange_n(&suppressed, 0, __ATOMIC_RELAXED);
     const char *text = strstr(message, "@"); /* after "time:pid(thread):LEVEL" */
-    trace_debug("ZooKeeper", "%s (%lld lines before it not shown)", text == NULL ? message : text + 1,
-                (long long)skipped);
+    trace_debug(AREA, "%s (%lld lines before it not shown)", text == NULL ? message : text + 1, (long long)skipped);
 }
 /* ---- the session ---- */
 
@@ -61,14 +62,13 @@ static void set_state(struct coord_zookeeper *zookeeper, enum coord_session_stat
 
 static void on_complain(struct timer *timer) {
     struct coord_zookeeper *zookeeper = CONTAINER_OF(timer, struct coord_zookeeper, complain_timer);
-    trace_warn("ZooKeeper", "No connection to ZooKeeper at %s%s; trying on", zookeeper->hosts, zookeeper->chroot);
+    trace_warn(AREA, "No connection to ZooKeeper at %s%s; trying on", zookeeper->hosts, zookeeper->chroot);
     timer_start(zookeeper->clock, timer, COMPLAIN_EVERY_MS, on_complain);
 }
 
 static void on_fence(struct timer *timer) {
     struct coord_zookeeper *zookeeper = CONTAINER_OF(timer, struct coord_zookeeper, fence_timer);
-    trace_error("ZooKeeper",
-                "No connection for longer than the session timeout of %d ms: the session must be taken for lost",
+    trace_error(AREA, "No connection for longer than the session timeout of %d ms: the session must be taken for lost",
                 coord_zookeeper_session_timeout_ms(&zookeeper->coord));
     set_state(zookeeper, COORD_FENCED);
 }
@@ -108,7 +108,7 @@ static void on_session_ended(struct coord_zookeeper *zookeeper, enum coord_sessi
 
 static void on_disconnected(struct coord_zookeeper *zookeeper) {
     if (zookeeper->state == COORD_CONNECTED) {
-        trace_warn("ZooKeeper", "Connection to ZooKeeper lost, session 0x%llx is in doubt",
+        trace_warn(AREA, "Connection to ZooKeeper lost, session 0x%llx is in doubt",
                    (long long)zoo_client_id(zookeeper->link->handle)->client_id);
         timer_start(zookeeper->clock, &zookeeper->complain_timer, COMPLAIN_EVERY_MS, on_complain);
         timer_start(zookeeper->clock, &zookeeper->fence_timer, coord_zookeeper_session_timeout_ms(&zookeeper->coord),
@@ -142,7 +142,7 @@ static void on_chroot_step(void *context) {
         zookeeper->is_chroot_ready = true;
         coord_zookeeper_pump(zookeeper);
     } else if (is_current && step->rc != ZCONNECTIONLOSS) { /* the next connection tries again */
-        trace_error("ZooKeeper", "The chroot %s cannot be created: %s", zookeeper->chroot, zerror(step->rc));
+        trace_error(AREA, "The chroot %s cannot be created: %s", zookeeper->chroot, zerror(step->rc));
     }
     free(step->path);
     free(step);
@@ -177,8 +177,8 @@ static void on_connected(struct coord_zookeeper *zookeeper) {
     }
     timer_stop(zookeeper->clock, &zookeeper->fence_timer);
     timer_stop(zookeeper->clock, &zookeeper->complain_timer);
-    trace_info("ZooKeeper", "Connected to %s%s, session 0x%llx, session timeout %d ms", zookeeper->hosts,
-               zookeeper->chroot, (long long)zoo_client_id(link->handle)->client_id, zoo_recv_timeout(link->handle));
+    trace_info(AREA, "Connected to %s%s, session 0x%llx, session timeout %d ms", zookeeper->hosts, zookeeper->chroot,
+               (long long)zoo_client_id(link->handle)->client_id, zoo_recv_timeout(link->handle));
     tell_credentials(zookeeper, zoo_client_id(link->handle), zoo_recv_timeout(link->handle));
     if (!zookeeper->is_chroot_ready) {
         struct chroot_step *step = xcalloc(1, sizeof *step);
@@ -198,10 +198,10 @@ static void on_session_event(void *context) {
         if (event->state == ZOO_CONNECTED_STATE) {
             on_connected(zookeeper);
         } else if (event->state == ZOO_EXPIRED_SESSION_STATE) {
-            trace_warn("ZooKeeper", "Session 0x%llx expired", (long long)zoo_client_id(link->handle)->client_id);
+            trace_warn(AREA, "Session 0x%llx expired", (long long)zoo_client_id(link->handle)->client_id);
             on_session_ended(zookeeper, COORD_EXPIRED);
         } else if (event->state == ZOO_AUTH_FAILED_STATE) {
-            trace_error("ZooKeeper", "Authentication with ZooKeeper at %s failed", zookeeper->hosts);
+            trace_error(AREA, "Authentication with ZooKeeper at %s failed", zookeeper->hosts);
             on_session_ended(zookeeper, COORD_AUTH_FAILED);
         } else {
             on_disconnected(zookeeper);
@@ -253,7 +253,7 @@ static void on_opened(void *context) {
         }
     } else if (opening->handle == NULL) {
         if (!timer_is_running(&zookeeper->complain_timer)) {
-            trace_error("ZooKeeper", "Cannot resolve any host of zookeeper.connect=%s: %s; trying on", zookeeper->hosts,
+            trace_error(AREA, "Cannot resolve any host of zookeeper.connect=%s: %s; trying on", zookeeper->hosts,
                         opening->system_errno == ENOENT ? "no such host" : strerror(opening->system_errno));
             timer_start(zookeeper->clock, &zookeeper->complain_timer, COMPLAIN_EVERY_MS, on_complain);
         }

@@ -9,6 +9,8 @@
 #include "broker/base/trace.h"
 #include "coordinator-client/znode_path.h"
 
+#define AREA "kafka.server.KafkaServer"
+
 /* A server expires sessions tick by tick, up to one tick late, and its clock is not ours. */
 #define OWNER_WAIT_SLACK_MS 2000
 /* Every broker's node is read once to compare addresses; a cluster has at most as many brokers as this. */
@@ -216,8 +218,8 @@ static void finish(struct registration *registration, int error, int64_t epoch, 
     timer_stop(registration->clock, &registration->owner_timer);
     if (error == 0) {
         registration->last_session_id = registration->coord->ops->session_id(registration->coord);
-        trace_info("KafkaServer", "Registered broker %d at path %s with czxid (broker epoch): %" PRId64,
-                   registration->broker_id, registration->path, epoch);
+        trace_info(AREA, "Registered broker %d at path %s with czxid (broker epoch): %" PRId64, registration->broker_id,
+                   registration->path, epoch);
     }
     registration->on_done(registration->context, error, epoch, message);
 }
@@ -279,7 +281,7 @@ static void on_owner_read(void *context, int error, struct slice data, const str
         coord_remove(registration->coord, registration->path, COORD_ANY_VERSION, on_stale_removed, registration);
     } else if (!registration->is_waiting) {
         registration->is_waiting = true;
-        trace_warn("KafkaServer",
+        trace_warn(AREA,
                    "Broker id %d is still registered by session 0x%" PRIx64 ", most likely of a process that has just "
                    "died; waiting up to %" PRId64 " ms for it to expire",
                    registration->broker_id, stat->ephemeral_owner, registration->owner_wait_ms + OWNER_WAIT_SLACK_MS);

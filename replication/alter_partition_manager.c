@@ -16,7 +16,7 @@
 #include "generated/protocol/alter_partition.h"
 #include "replication/replica_manager_internal.h"
 
-#define AREA "replication.isr"
+#define AREA "kafka.server.DefaultAlterPartitionManager"
 
 #define VERSION_BY_ID 3
 #define VERSION_BY_NAME 1

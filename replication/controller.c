@@ -3,6 +3,8 @@
 
 #include "replication/controller_core.h"
 
+#define AREA "kafka.controller.KafkaController"
+
 /* ---- actions ---- */
 
 void controller_actions_init(struct controller_actions *actions) {
@@ -305,7 +307,7 @@ static void drop_queue(struct controller *controller) {
 
 void controller_resign(struct controller *controller) {
     if (controller->is_active) {
-        trace_info("controller", "[Controller id=%d] Resigned", controller->config.broker_id);
+        trace_info(AREA, "[Controller id=%d] Resigned", controller->config.broker_id);
         for (int32_t i = 0; i < controller->broker_count; i++) {
             emit(controller, CONTROLLER_REMOVE_BROKER)->broker_id = controller->brokers[i]->id;
         }
@@ -319,7 +321,7 @@ void controller_resign(struct controller *controller) {
 
 /* The coordinator says that another controller was elected: rule 4, the whole event stops. */
 static void on_moved(struct controller *controller) {
-    trace_warn("controller", "[Controller id=%d] Controller epoch %d is no longer the newest; resigning",
+    trace_warn(AREA, "[Controller id=%d] Controller epoch %d is no longer the newest; resigning",
                controller->config.broker_id, controller->epoch);
     controller->top = NULL;
     controller->replies = NULL;

@@ -301,7 +301,7 @@ static enum task_verdict allocate_producer_ids_run(struct controller *controller
         struct znode_producer_id_block last;
         if (reply->error != 0 || znode_decode_producer_id_block(reply->data, &last) != 0 ||
             last.last > INT64_MAX - CONTROLLER_PRODUCER_ID_BLOCK) {
-            trace_error("controller", "[Controller id=%d] No producer ids can be handed out: %s",
+            trace_error("kafka.controller.KafkaController", "[Controller id=%d] No producer ids can be handed out: %s",
                         controller->config.broker_id,
                         reply->error != 0 ? error_text(reply->error) : "the last block cannot be read or is the end");
             answer_call(controller, KAFKA_UNKNOWN_SERVER_ERROR);

@@ -8,6 +8,8 @@
 #include "broker/base/errors.h"
 #include "broker/base/trace.h"
 
+#define AREA "kafka.controller.KafkaController"
+
 struct queued_request {
     struct controller_channel_request request;
     struct queued_request *next;
@@ -68,7 +70,7 @@ static void on_answer(void *context, int error, const uint8_t *body, size_t body
     }
     if (error != 0) {
         if (!channel->is_failing) {
-            trace_warn("controller", "[Controller id=%d] Requests to broker %d (%s:%d) fail: %s; trying again",
+            trace_warn(AREA, "[Controller id=%d] Requests to broker %d (%s:%d) fail: %s; trying again",
                        channel->config.controller_id, channel->config.broker_id, channel->host, channel->config.port,
                        error_text(error));
         }
@@ -169,7 +171,7 @@ void controller_channel_send(struct controller_channel *channel, const struct co
     channel->end = &queued->next;
     channel->queued_bytes += request->body_size;
     if (channel->queued_bytes > channel->limit_bytes && !channel->is_overflowed) {
-        trace_warn("controller",
+        trace_warn(AREA,
                    "[Controller id=%d] Broker %d does not answer and %zu bytes of requests wait for it -> dropped, and "
                    "everything told anew",
                    channel->config.controller_id, channel->config.broker_id, channel->queued_bytes);

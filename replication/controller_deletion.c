@@ -4,6 +4,8 @@
  * 38). A replica that is away makes its topic wait. */
 #include "replication/controller_core.h"
 
+#define AREA "kafka.controller.KafkaController"
+
 static bool all_in(const struct controller_topic *topic, enum replica_status status) {
     for (int32_t i = 0; i < topic->partition_count; i++) {
         for (int32_t j = 0; j < topic->partitions[i]->replica_count; j++) {
@@ -75,7 +77,7 @@ static enum task_verdict complete_run(struct controller *controller, struct task
         /* What stands for the deletion stays until the tree is gone (rule 38). */
         if (!is_tree_gone(controller)) {
             if (++self->tries == DELETE_TRIES_MAX) {
-                trace_error("controller", "[Controller id=%d] The nodes of topic %.*s cannot be removed",
+                trace_error(AREA, "[Controller id=%d] The nodes of topic %.*s cannot be removed",
                             controller->config.broker_id, STR_ARGS(self->topic->name));
                 return TASK_DONE;
             }
@@ -89,7 +91,7 @@ static enum task_verdict complete_run(struct controller *controller, struct task
         return TASK_AGAIN;
     default: break;
     }
-    trace_info("controller", "[Controller id=%d] Deleted topic %.*s", controller->config.broker_id,
+    trace_info(AREA, "[Controller id=%d] Deleted topic %.*s", controller->config.broker_id,
                STR_ARGS(self->topic->name));
     topic_remove(controller, self->topic);
     return TASK_DONE;

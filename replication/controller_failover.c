@@ -1,6 +1,8 @@
 /* Becoming the controller, and ceasing to be it (zookeeper-mode.md 1.2, 3.2, 3.3). */
 #include "replication/controller_core.h"
 
+#define AREA "kafka.controller.KafkaController"
+
 static int32_t id_in_node(const struct controller_reply *reply) {
     struct znode_controller node;
     return reply->error == 0 && znode_decode_controller(reply->data, &node) == 0 ? node.broker_id : -1;
@@ -35,7 +37,7 @@ static void win(struct controller *controller, struct elect *self, int32_t epoch
     controller->active_id = controller->config.broker_id;
     controller->epoch = self->epoch + 1;
     controller->epoch_version = epoch_version;
-    trace_info("controller", "[Controller id=%d] Elected controller, epoch %d", controller->config.broker_id,
+    trace_info(AREA, "[Controller id=%d] Elected controller, epoch %d", controller->config.broker_id,
                controller->epoch);
     call_failover(controller);
 }
@@ -69,7 +71,7 @@ static enum task_verdict elect_run(struct controller *controller, struct task *t
             return TASK_AGAIN;
         }
         if (reply->error != 0 || znode_decode_controller_epoch(reply->data, &self->epoch) != 0) {
-            trace_error("controller", "[Controller id=%d] /controller_epoch cannot be read; not running for election",
+            trace_error(AREA, "[Controller id=%d] /controller_epoch cannot be read; not running for election",
                         controller->config.broker_id);
             return TASK_DONE;
         }
@@ -239,8 +241,8 @@ static void emit_add_broker(struct controller *controller, const struct controll
                                                                              : controller->config.inter_broker_listener;
     const struct znode_endpoint *endpoint = broker_endpoint(broker, listener);
     if (endpoint == NULL) {
-        trace_error("controller", "[Controller id=%d] Broker %d has no listener %s", controller->config.broker_id,
-                    broker->id, listener);
+        trace_error(AREA, "[Controller id=%d] Broker %d has no listener %s", controller->config.broker_id, broker->id,
+                    listener);
         return;
     }
     struct controller_action *action = emit(controller, CONTROLLER_ADD_BROKER);
@@ -332,7 +334,7 @@ static enum task_verdict failover_run(struct controller *controller, struct task
         return TASK_AGAIN;
     case 3:
         if (self->brokers.is_corrupt) {
-            trace_error("controller", "[Controller id=%d] Failover is not possible; giving up the election",
+            trace_error(AREA, "[Controller id=%d] Failover is not possible; giving up the election",
                         controller->config.broker_id);
             task_call(controller, &TASK_NEW(controller, struct give_up, give_up_run)->task);
             return TASK_DONE;

@@ -4,6 +4,8 @@
  * whatever somebody else wrote meanwhile (rule 5). */
 #include "replication/controller_core.h"
 
+#define AREA "kafka.controller.KafkaController"
+
 struct partitions_task {
     struct task task;
     struct partition_set partitions;
@@ -44,7 +46,7 @@ static void sort_out(struct controller *controller, struct partitions_task *self
         struct controller_partition *partition = self->partitions.items[i];
         partition->election_error = KAFKA_UNKNOWN_SERVER_ERROR;
         if (!may_become(partition->status, self->target)) {
-            trace_error("controller", "[Controller id=%d] Partition %.*s-%d may not go from %s to %s",
+            trace_error(AREA, "[Controller id=%d] Partition %.*s-%d may not go from %s to %s",
                         controller->config.broker_id, STR_ARGS(partition->topic->name), partition->index,
                         status_names[partition->status], status_names[self->target]);
         } else if (self->target != PARTITION_ONLINE) {
@@ -82,7 +84,7 @@ static void drop_without_live(struct controller *controller, struct partitions_t
         if (first_state(controller, partition, &state)) {
             self->creating.items[kept++] = partition;
         } else {
-            trace_error("controller", "[Controller id=%d] No replica of new partition %.*s-%d is alive",
+            trace_error(AREA, "[Controller id=%d] No replica of new partition %.*s-%d is alive",
                         controller->config.broker_id, STR_ARGS(partition->topic->name), partition->index);
         }
     }
@@ -139,7 +141,7 @@ static void on_created(struct controller *controller, struct partitions_task *se
         } else if (error == ERR_EXISTS) {
             partition_set_add(controller, &self->doubtful, partition);
         } else {
-            trace_error("controller", "[Controller id=%d] Creating the state of %.*s-%d failed: %s",
+            trace_error(AREA, "[Controller id=%d] Creating the state of %.*s-%d failed: %s",
                         controller->config.broker_id, STR_ARGS(partition->topic->name), partition->index,
                         error_text(error));
         }
@@ -160,7 +162,7 @@ static void on_doubtful_read(struct controller *controller, struct partitions_ta
             ids_equal(found.isr, found.isr_count, mine.isr, mine.isr_count)) {
             adopt_first(controller, partition, &mine);
         } else {
-            trace_error("controller", "[Controller id=%d] New partition %.*s-%d has a state already",
+            trace_error(AREA, "[Controller id=%d] New partition %.*s-%d has a state already",
                         controller->config.broker_id, STR_ARGS(partition->topic->name), partition->index);
         }
     }
@@ -213,7 +215,7 @@ static void fail_election(struct controller *controller, struct partitions_task 
                           struct controller_partition *partition, const char *why) {
     partition->election_error = self->strategy == ELECTION_PREFERRED ? KAFKA_PREFERRED_LEADER_NOT_AVAILABLE
                                                                      : KAFKA_ELIGIBLE_LEADERS_NOT_AVAILABLE;
-    trace_warn("controller", "[Controller id=%d] No leader elected for %.*s-%d: %s", controller->config.broker_id,
+    trace_warn(AREA, "[Controller id=%d] No leader elected for %.*s-%d: %s", controller->config.broker_id,
                STR_ARGS(partition->topic->name), partition->index, why);
 }
 

@@ -1,6 +1,8 @@
 /* Reading the coordinator: listings, registrations, assignments and partition states. */
 #include "replication/controller_core.h"
 
+#define AREA "kafka.controller.KafkaController"
+
 static int compare_names(const void *a, const void *b) {
     return str_compare(*(const struct str *)a, *(const struct str *)b);
 }
@@ -110,7 +112,7 @@ static void check_features(struct controller *controller, const struct controlle
     for (int32_t i = 0; i < ret->count; i++) {
         ret->items[i].is_incompatible = !supports(&ret->items[i].info, &finalized);
         if (ret->items[i].is_incompatible) {
-            trace_warn("controller", "[Controller id=%d] Broker %d is ignored: it does not support what is finalized",
+            trace_warn(AREA, "[Controller id=%d] Broker %d is ignored: it does not support what is finalized",
                        controller->config.broker_id, ret->items[i].id);
         }
     }
@@ -131,7 +133,7 @@ static void take_brokers(struct controller *controller, struct read_brokers *sel
         reading->id = self->ids.items[i];
         reading->epoch = reply->czxid;
         if (znode_decode_broker(&controller->arena, reply->data, &reading->info) != 0) {
-            trace_error("controller", "[Controller id=%d] Registration of broker %d cannot be read",
+            trace_error(AREA, "[Controller id=%d] Registration of broker %d cannot be read",
                         controller->config.broker_id, reading->id);
             ret->is_corrupt = true;
             continue;
@@ -203,7 +205,7 @@ static void take_topics(struct controller *controller, struct read_topics *self)
         reading->is_found = reply->error == 0;
         if (reading->is_found && znode_decode_topic(&controller->arena, reply->data, &reading->topic) != 0) {
             /* As in Kafka: a topic that cannot be read has no partitions, and nothing is written to it. */
-            trace_error("controller", "[Controller id=%d] Assignment of topic %.*s cannot be read",
+            trace_error(AREA, "[Controller id=%d] Assignment of topic %.*s cannot be read",
                         controller->config.broker_id, STR_ARGS(reading->name));
             reading->topic = (struct znode_topic){0};
         }

@@ -1,6 +1,8 @@
 /* The replica state machine, and the shrinking of in-sync sets when a replica goes offline (zookeeper-mode.md 3.4). */
 #include "replication/controller_core.h"
 
+#define AREA "kafka.controller.KafkaController"
+
 struct replicas_task {
     struct task task;
     struct replica_set replicas; /* sorted by broker */
@@ -58,7 +60,7 @@ static void keep_valid(struct controller *controller, struct replicas_task *self
         if (may_become(replica->status, self->target)) {
             self->replicas.items[kept++] = *ref;
         } else {
-            trace_error("controller", "[Controller id=%d] Replica %d of %.*s-%d may not go from %s to %s",
+            trace_error(AREA, "[Controller id=%d] Replica %d of %.*s-%d may not go from %s to %s",
                         controller->config.broker_id, ref->broker_id, STR_ARGS(ref->partition->topic->name),
                         ref->partition->index, status_names[replica->status], status_names[self->target]);
         }
@@ -72,7 +74,7 @@ static void change(struct controller *controller, const struct replica_ref *ref,
     switch (target) {
     case REPLICA_NEW:
         if (partition->has_state && partition->leader == ref->broker_id) {
-            trace_error("controller", "[Controller id=%d] Replica %d of %.*s-%d leads and cannot be new",
+            trace_error(AREA, "[Controller id=%d] Replica %d of %.*s-%d leads and cannot be new",
                         controller->config.broker_id, ref->broker_id, STR_ARGS(partition->topic->name),
                         partition->index);
             return;
@@ -164,7 +166,7 @@ static void ask_shrunk(struct controller *controller, struct replicas_task *self
             state->controller_epoch > controller->epoch) {
             /* Rule 6 for the last case. A topic that is being deleted may have lost its nodes. */
             if (!partition->topic->is_queued_for_deletion) {
-                trace_error("controller", "[Controller id=%d] State of %.*s-%d cannot be used; its replica %d stays",
+                trace_error(AREA, "[Controller id=%d] State of %.*s-%d cannot be used; its replica %d stays",
                             controller->config.broker_id, STR_ARGS(partition->topic->name), partition->index,
                             self->broker_id);
             } else {
@@ -195,7 +197,7 @@ static void on_shrunk(struct controller *controller, struct replicas_task *self)
         if (error == ERR_BAD_VERSION) {
             partition_set_add(controller, &again, partition);
         } else if (error != 0) {
-            trace_error("controller", "[Controller id=%d] Taking replica %d of %.*s-%d offline failed: %s",
+            trace_error(AREA, "[Controller id=%d] Taking replica %d of %.*s-%d offline failed: %s",
                         controller->config.broker_id, self->broker_id, STR_ARGS(partition->topic->name),
                         partition->index, error_text(error));
         } else {

@@ -160,8 +160,9 @@ static void on_channel_answer(void *context, const struct controller_channel *ch
                                : (int16_t)KAFKA_UNKNOWN_SERVER_ERROR;
     }
     if (event.error_code != KAFKA_NONE) {
-        trace_error("controller", "[Controller id=%d] Broker %d answered %s with %s", runtime->config.broker_id,
-                    event.broker_id, api_name(request->api_key), kafka_error_name(event.error_code));
+        trace_error("kafka.controller.KafkaController", "[Controller id=%d] Broker %d answered %s with %s",
+                    runtime->config.broker_id, event.broker_id, api_name(request->api_key),
+                    kafka_error_name(event.error_code));
     }
     if (request->api_key != API_UPDATE_METADATA) {
         step(runtime, &event);

@@ -151,7 +151,8 @@ static enum task_verdict partition_modification_run(struct controller *controlle
         return TASK_DONE;
     }
     if (topic->is_queued_for_deletion) {
-        trace_warn("controller", "[Controller id=%d] Topic %.*s is being deleted; its new partitions are taken back",
+        trace_warn("kafka.controller.KafkaController",
+                   "[Controller id=%d] Topic %.*s is being deleted; its new partitions are taken back",
                    controller->config.broker_id, STR_ARGS(topic->name));
         ask_restore(controller, topic);
         return TASK_AGAIN;

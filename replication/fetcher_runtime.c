@@ -19,7 +19,7 @@
 #include "generated/protocol/list_offsets.h"
 #include "replication/replica_manager_internal.h"
 
-#define AREA "replication.fetcher"
+#define AREA "kafka.server.ReplicaFetcherThread"
 
 /* Fetch versions with topic ids and without (rule 24). */
 #define FETCH_VERSION_BY_ID 17

@@ -13,7 +13,7 @@
 #include "replication/fetcher_runtime.h"
 #include "replication/replica_manager_internal.h"
 
-#define AREA "replication.partition"
+#define AREA "kafka.cluster.Partition"
 
 uint32_t partition_key(uint8_t ret_key[PARTITION_KEY_MAX], struct str topic, int32_t index) {
     if (topic.size <= 0 || topic.size > TOPIC_NAME_MAX) {

@@ -12,7 +12,7 @@
 #include "replication/fetcher_runtime.h"
 #include "replication/replica_manager_internal.h"
 
-#define AREA "replication.manager"
+#define AREA "kafka.server.ReplicaManager"
 
 /* Leader epochs of StopReplica that are none. */
 #define EPOCH_DURING_DELETE (-2)

@@ -30,4 +30,8 @@ deny "tools are clients" $(list tools) -- '(broker/(request|metadata)|broker/bro
 deny "only network includes ev.h" $(list broker replication coordinator-client tools | grep -v '^broker/network/') -- 'ev\.h'
 deny "only coord_zookeeper includes zookeeper.h" $(list broker replication coordinator-client tools | grep -v coordinator-client/coord_zookeeper) -- 'zookeeper'
 deny "only network opens sockets" $(list broker replication coordinator-client | grep -vE '^broker/network/|^broker/main.c|^broker/notify') -- 'sys/socket\.h'
+# An area that writes lines is a logger, so that its level can be set.
+for area in $(grep -rhoE '(#define [A-Z_]*AREA|trace_(debug|info|warn|error|fatal)\() *"[^"]+"' broker replication coordinator-client | sed 's/.*"\(.*\)"/\1/' | sort -u); do
+    grep -qF "X(\"$area\")" broker/base/loggers.tbl.h || { echo "the area $area is not in broker/base/loggers.tbl.h"; bad=1; }
+done
 exit $bad

@@ -12,6 +12,7 @@
 #define RESOURCE_TOPIC 2
 #define RESOURCE_BROKER 4
 #define RESOURCE_BROKER_LOGGER 8
+#define RESOURCE_CLIENT_METRICS 16
 #define OPERATION_SET 0
 #define OPERATION_DELETE 1
 #define DESCRIBE_TIMEOUT_MS 30000
@@ -38,6 +39,9 @@ struct entity {
 static struct entity make_entity(const char *type, const char *name) {
     if (strcmp(type, "topics") == 0) {
         return (struct entity){RESOURCE_TOPIC, name, -1, 1};
+    }
+    if (strcmp(type, "client-metrics") == 0) {
+        return (struct entity){RESOURCE_CLIENT_METRICS, name, -1, 0};
     }
     int32_t id = -1;
     bool is_default = name[0] == '\0';
@@ -186,6 +190,11 @@ static int compare_ids(const void *a, const void *b) {
 
 /* All topics, or all brokers and then what holds for all of them. */
 static int describe_all(struct admin_tool *tool, const char *type) {
+    if (strcmp(type, "client-metrics") == 0) { /* the list of them is for clusters without ZooKeeper */
+        failure_set(&tool->failure, "UnsupportedVersionException",
+                    "The node does not support LIST_CLIENT_METRICS_RESOURCES");
+        return wrap_failure(&tool->failure);
+    }
     struct metadata_response response;
     int error = admin_list_topics(&tool->client, &tool->arena, &response, &tool->failure);
     if (error != 0) {

@@ -235,7 +235,7 @@ int configs_check(const struct options *options, struct configs_arguments *ret_a
     if (error == 0 && options_has(options, "alter")) {
         error = check_alter(options, types[0], names, name_count, failure);
     }
-    static const char *const served[] = {"topics", "brokers", "broker-loggers", NULL};
+    static const char *const served[] = {"topics", "brokers", "broker-loggers", "client-metrics", NULL};
     if (error == 0) {
         *ret_arguments = (struct configs_arguments){
             .type = types[0],

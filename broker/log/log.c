@@ -297,7 +297,7 @@ int log_read_topic_id(struct log *log) {
         if (uuid_parse((struct str){at, (int32_t)strcspn(at, " \r\n")}, &log->topic_id) != 0) {
             /* It is synced with the first flush. A power cut before may leave it empty or torn: the controller's next
              * command says the id again. */
-            trace_warn("log", "%s is not readable and taken to be missing", path);
+            trace_warn("kafka.log.LogManager", "%s is not readable and taken to be missing", path);
         }
     }
     byte_buffer_deinit(&bytes);

@@ -8,6 +8,8 @@
 #include "broker/base/trace.h"
 #include "broker/log/log_internal.h"
 
+#define AREA "kafka.log.LogManager"
+
 struct name_list {
     char **names;
     int32_t count;
@@ -204,7 +206,7 @@ static int load_segment(struct log *log, const char *name) {
         rebuild = error == ERR_CORRUPT;
     }
     if (rebuild) {
-        trace_warn("log", "An index of %s/%s is missing or corrupt, rebuilding it", log->place.directory, name);
+        trace_warn(AREA, "An index of %s/%s is missing or corrupt, rebuilding it", log->place.directory, name);
         int64_t cut = recover_segment(log, segment);
         error = cut < 0 ? (int)cut : 0;
     }
@@ -256,7 +258,7 @@ static int recover_unflushed(struct log *log, int64_t recovery_point) {
         }
         bool has_lost_tail = lost_tail(log, i);
         if (cut > 0 || has_lost_tail) {
-            trace_warn("log", "Corruption found in segment %lld of %s, truncating %lld bytes%s",
+            trace_warn(AREA, "Corruption found in segment %lld of %s, truncating %lld bytes%s",
                        (long long)segment->base_offset, log->place.directory, (long long)cut,
                        has_lost_tail ? "; what follows does not begin where it ends" : "");
             int32_t later = log->segment_count - i - 1;
@@ -288,7 +290,7 @@ static int find_log_end(struct log *log) {
 static int settle_end(struct log *log) {
     int error = log->segment_count > 0 ? find_log_end(log) : 0;
     if (error == 0 && log->segment_count > 0 && log->end_offset < log->start_offset) {
-        trace_warn("log", "Deleting all segments of %s because the log end %lld is below the log start %lld",
+        trace_warn(AREA, "Deleting all segments of %s because the log end %lld is below the log start %lld",
                    log->place.directory, (long long)log->end_offset, (long long)log->start_offset);
         error = log_remove_segments(log, 0, log->segment_count, -1);
         if (error == 0) {

@@ -11,6 +11,8 @@
 #include "broker/base/trace.h"
 #include "broker/log/log_manager_internal.h"
 
+#define AREA "kafka.log.LogManager"
+
 struct managed_log *manager_find_entry(const struct log_manager *manager, const char *topic, int32_t partition) {
     char key[LOG_DIRECTORY_NAME_MAX + 16];
     int size = snprintf(key, sizeof key, "%s-%" PRId32, topic, partition);
@@ -186,7 +188,7 @@ static int create_log(struct log_manager *manager, const char *topic, int32_t pa
         manager_fail_directory(manager, directory, error, "creating a log");
         return error;
     }
-    trace_info("log", "Created log for partition %s in %s", entry->key, path);
+    trace_info(AREA, "Created log for partition %s in %s", entry->key, path);
     *ret = entry;
     return 0;
 }
@@ -253,7 +255,7 @@ int log_manager_delete(struct log_manager *manager, const char *topic, int32_t p
         manager_log_failed(manager, entry, error, "renaming a log for deletion");
         return error;
     }
-    trace_info("log", "Log for partition %s is renamed to %s and is scheduled for deletion", entry->key, path);
+    trace_info(AREA, "Log for partition %s is renamed to %s and is scheduled for deletion", entry->key, path);
     int64_t delay_ms = log_get_config(entry->log)->file_delete_delay_ms;
     bool was_cleaned = entry->log->clean_offset >= 0;
     entry_free(manager, entry);
@@ -275,7 +277,7 @@ void manager_fail_directory(struct log_manager *manager, int32_t directory, int 
         return;
     }
     place->is_offline = true;
-    trace_error("log", "Stopping serving logs in dir %s after an error while %s: %s", place->path, what,
+    trace_error(AREA, "Stopping serving logs in dir %s after an error while %s: %s", place->path, what,
                 error_text(error));
     for (struct managed_log *entry = manager->logs; entry != NULL; entry = entry->hh.next) {
         if (entry->log != NULL && entry->directory == directory) {

@@ -164,7 +164,7 @@ static void deletion_run(void *context) {
     }
     /* What stays is taken up again by the next start. */
     if (error != 0 && error != ERR_NOT_FOUND) {
-        trace_warn("log", "Failed to delete %s: %s", item->path, error_text(error));
+        trace_warn("kafka.log.LogManager", "Failed to delete %s: %s", item->path, error_text(error));
     }
 }
 

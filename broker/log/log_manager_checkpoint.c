@@ -74,7 +74,7 @@ static int read_checkpoint(struct log_manager *manager, int32_t directory, enum 
     byte_buffer_deinit(&text);
     if (error == ERR_CORRUPT) {
         /* Kafka goes on without: recovery then begins at 0, high watermarks and starts come back from the leaders. */
-        trace_warn("log", "The checkpoint %s is malformed and taken to be empty", path);
+        trace_warn("kafka.log.LogManager", "The checkpoint %s is malformed and taken to be empty", path);
         return 0;
     }
     return error == ERR_NOT_FOUND ? 0 : error;

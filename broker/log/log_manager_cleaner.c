@@ -13,6 +13,8 @@
 #include "broker/log/compaction.h"
 #include "broker/log/log_manager_internal.h"
 
+#define AREA "kafka.log.LogCleaner"
+
 /* A slice keeps a worker busy for some tens of milliseconds; between two the loop may end the cleaning. */
 #define SLICE_BYTES ((int64_t)8 * 1024 * 1024)
 /* With a budget, a slice is at most what may pass in this part of a second. */
@@ -68,7 +70,7 @@ static void end_job(struct log_manager *manager, struct cleaner_job *job, bool r
 
 static void report(const struct cleaner_job *job, int64_t elapsed_ms) {
     const struct compaction_stats *stats = &job->compaction->stats;
-    trace_info("log-cleaner",
+    trace_info(AREA,
                "Cleaned log %s-%" PRId32 " up to offset %" PRId64 " in %" PRId64 " ms: %" PRId64 " bytes of %" PRId64
                " and %" PRId64 " records of %" PRId64 " are left",
                job->topic, job->partition, job->compaction->end_offset, elapsed_ms, stats->bytes_written,
@@ -85,12 +87,12 @@ static void on_done(struct log_manager *manager, struct managed_log *entry, stru
 static void on_failed(struct log_manager *manager, struct managed_log *entry, struct cleaner_job *job) {
     const struct compaction *c = job->compaction;
     if (c->error == ERR_NO_SPACE) {
-        trace_warn("log-cleaner", "No space to clean log %s in; it is tried again later", entry->key);
+        trace_warn(AREA, "No space to clean log %s in; it is tried again later", entry->key);
         end_job(manager, job, true, false);
     } else if (c->failure != NULL) {
         entry->is_uncleanable = true;
         manager->uncleanable_count++;
-        trace_error("log-cleaner",
+        trace_error(AREA,
                     "Log %s cannot be cleaned near offset %" PRId64 ": %s (%s). It is left as it is and keeps growing; "
                     "restart the broker once the cause is removed",
                     entry->key, compaction_position(c), c->failure, error_text(c->error));
@@ -147,7 +149,7 @@ static void slice_done(void *context) {
     case COMPACTION_REPLACES:
         error = log_replace_segments(entry->log, job->compaction);
         if (error == ERR_NOT_FOUND) {
-            trace_info("log-cleaner", "Log %s changed while it was cleaned; it is looked at again later", entry->key);
+            trace_info(AREA, "Log %s changed while it was cleaned; it is looked at again later", entry->key);
             end_job(manager, job, true, false);
             return;
         }
@@ -258,7 +260,7 @@ static void start_jobs(struct log_manager *manager) {
         if (error == ERR_CORRUPT || error == ERR_TOO_LARGE) {
             entry->is_uncleanable = true;
             manager->uncleanable_count++;
-            trace_error("log-cleaner", "Log %s cannot be cleaned: its transaction index is not readable", entry->key);
+            trace_error(AREA, "Log %s cannot be cleaned: its transaction index is not readable", entry->key);
         } else if (error != 0) {
             manager_log_failed(manager, entry, error, "beginning to clean a log");
             return;

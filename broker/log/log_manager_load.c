@@ -11,6 +11,8 @@
 #include "broker/base/trace.h"
 #include "broker/log/log_manager_internal.h"
 
+#define AREA "kafka.log.LogManager"
+
 struct directory_names {
     char **names;
     int32_t count;
@@ -169,7 +171,7 @@ static void open_one(struct directory_work *self, int32_t number, void *own) {
     struct directory_load *load = self->context;
     int error = manager_opening_run(&load->openings[number], own);
     if (error != 0) {
-        trace_error("log", "Failed to load log %s: %s", load->openings[number].path, error_text(error));
+        trace_error(AREA, "Failed to load log %s: %s", load->openings[number].path, error_text(error));
         __atomic_store_n(&load->error, error, __ATOMIC_RELAXED);
         __atomic_store_n(&self->is_stopped, true, __ATOMIC_RELAXED);
     }
@@ -198,7 +200,7 @@ static int settle_directory(struct directory_load *load) {
     }
     free(load->openings);
     if (load->error == 0 && !place->is_offline) {
-        trace_info("log", "Loaded %d logs from %s%s", place->log_count, place->path,
+        trace_info(AREA, "Loaded %d logs from %s%s", place->log_count, place->path,
                    place->had_clean_shutdown ? "" : " (not stopped cleanly: recovered)");
     }
     /* ERR_INVALID is for what ends the start; a log that cannot be loaded costs its directory. */

@@ -97,7 +97,7 @@ static int claim_directories(struct log_manager *manager, char **ret_message) {
             directory->is_offline = true;
             unusable = directory->path;
             reason = error;
-            trace_error("log", "Cannot use log dir %s: %s", directory->path, error_text(error));
+            trace_error("kafka.log.LogManager", "Cannot use log dir %s: %s", directory->path, error_text(error));
         }
     }
     if (online_count(manager) == 0) {

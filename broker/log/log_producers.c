@@ -170,7 +170,7 @@ static int load_newest_snapshot(struct log *log) {
         if (error != ERR_CORRUPT && error != ERR_TOO_LARGE && error != ERR_NOT_FOUND) {
             return error;
         }
-        trace_warn("log", "Failed to load producer snapshot from '%s': %s", path, error_text(error));
+        trace_warn("kafka.log.LogManager", "Failed to load producer snapshot from '%s': %s", path, error_text(error));
         producer_state_clear(state);
         error = log_remove_snapshot(log, offset, false);
         if (error != 0) {

@@ -4,6 +4,8 @@
 #include "broker/base/trace.h"
 #include "broker/log/log_internal.h"
 
+#define AREA "kafka.log.LogManager"
+
 /* The recovery point must not claim what was cut off and may be written anew. */
 static int lower_recovery_point(struct log *log, int64_t end) {
     log->truncations++;
@@ -19,7 +21,7 @@ int log_truncate_fully_and_start_at(struct log *log, int64_t offset) {
     if (log->is_fenced) {
         return ERR_FENCED;
     }
-    trace_info("log", "Truncating %s-%d fully, starting at offset %lld", log->topic, log->partition, (long long)offset);
+    trace_info(AREA, "Truncating %s-%d fully, starting at offset %lld", log->topic, log->partition, (long long)offset);
     int error = log_remove_segments(log, 0, log->segment_count, -1);
     struct log_segment *segment = NULL;
     if (error == 0) {
@@ -82,7 +84,7 @@ int log_truncate_to(struct log *log, int64_t offset) {
     if (offset < log->segments[0]->base_offset) {
         return log_truncate_fully_and_start_at(log, offset);
     }
-    trace_info("log", "Truncating %s-%d to offset %lld", log->topic, log->partition, (long long)offset);
+    trace_info(AREA, "Truncating %s-%d to offset %lld", log->topic, log->partition, (long long)offset);
     int32_t keep = log_floor_segment(log, offset) + 1;
     /* First, so that whatever a power cut leaves of what follows (files come back, a shorter one does not) is looked at
      * when the log is loaded. */
@@ -180,7 +182,7 @@ int log_apply_retention(struct log *log, int64_t high_watermark, int64_t wall_ms
         error = raise_start_offset(log, log->segments[count]->base_offset);
     }
     if (error == 0) {
-        trace_info("log", "Deleting %d segments of %s-%d past retention; the log starts at offset %lld", count,
+        trace_info(AREA, "Deleting %d segments of %s-%d past retention; the log starts at offset %lld", count,
                    log->topic, log->partition, (long long)log->start_offset);
         error = log_remove_segments(log, 0, count, -1);
     }

@@ -13,7 +13,7 @@
 #include "broker/base/check.h"
 #include "broker/base/trace.h"
 
-#define AREA "network"
+#define AREA "kafka.network.SocketServer"
 /* Addresses that max.connections.per.ip.overrides may name, after resolving. */
 #define OVERRIDES_MAX 1024
 #define THOUSAND 1000

@@ -14,7 +14,7 @@
 #include "broker/base/trace.h"
 #include "broker/network/connection_output.h"
 
-#define AREA "network"
+#define AREA "kafka.network.SocketServer"
 
 static void exchange_answered(struct exchange *exchange, const struct answer *answer);
 static void exchange_silent(struct exchange *exchange);

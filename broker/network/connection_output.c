@@ -11,7 +11,7 @@
 #include "broker/base/trace.h"
 #include "broker/log/disk.h"
 
-#define AREA "network"
+#define AREA "kafka.network.SocketServer"
 /* Pieces of one sendmsg; more only means another call. */
 #define OUTPUT_PIECES_MAX 64
 /* Bytes read at a time where a file has no descriptor. */

@@ -16,7 +16,7 @@
 #include "broker/base/trace.h"
 #include "broker/network/connection.h"
 
-#define AREA "network"
+#define AREA "kafka.network.SocketServer"
 /* Accepted in one go before the connections get their turn. */
 #define ACCEPTS_MAX 64
 /* A peer that has vanished without a word is noticed after this silence and so many unanswered probes (4 minutes),

@@ -21,7 +21,7 @@
 #include "broker/protocol/frame.h"
 #include "broker/protocol/header.h"
 
-#define AREA "network"
+#define AREA "kafka.network.SocketServer"
 #define PEER_READ_BYTES ((size_t)64 * 1024)
 #define PEER_READS_MAX 8
 /* Request records kept for reuse, each with a buffer of at most so many bytes. */

@@ -6,7 +6,7 @@ KAFKA_ERROR(KAFKA_UNKNOWN_SERVER_ERROR, -1, "UNKNOWN_SERVER_ERROR", false, "Unkn
             "The broker met an error it did not expect while handling the request.")
 KAFKA_ERROR(KAFKA_NONE, 0, "NONE", false, "", "No error.")
 KAFKA_ERROR(KAFKA_OFFSET_OUT_OF_RANGE, 1, "OFFSET_OUT_OF_RANGE", false, "OffsetOutOfRangeException",
-            "The offset asked for lies outside the range this broker keeps for the partition.")
+            "The requested offset is not within the range of offsets maintained by the server.")
 KAFKA_ERROR(KAFKA_CORRUPT_MESSAGE, 2, "CORRUPT_MESSAGE", true, "CorruptRecordException",
             "The message did not pass its CRC check, exceeds the size limit, has a null key on a compacted topic, or "
             "is damaged otherwise.")
@@ -45,7 +45,7 @@ KAFKA_ERROR(KAFKA_INVALID_TOPIC_EXCEPTION, 17, "INVALID_TOPIC_EXCEPTION", false,
 KAFKA_ERROR(KAFKA_RECORD_LIST_TOO_LARGE, 18, "RECORD_LIST_TOO_LARGE", false, "RecordBatchTooLargeException",
             "The request holds a batch of messages larger than a segment of the log.")
 KAFKA_ERROR(KAFKA_NOT_ENOUGH_REPLICAS, 19, "NOT_ENOUGH_REPLICAS", true, "NotEnoughReplicasException",
-            "Messages were rejected because fewer replicas are in sync than required.")
+            "Messages are rejected since there are fewer in-sync replicas than required.")
 KAFKA_ERROR(KAFKA_NOT_ENOUGH_REPLICAS_AFTER_APPEND, 20, "NOT_ENOUGH_REPLICAS_AFTER_APPEND", true,
             "NotEnoughReplicasAfterAppendException",
             "Messages were written to the log, but to fewer in-sync replicas than required.")

@@ -7,6 +7,7 @@
 #include "broker/dynamic_config.h"
 #include "broker/metadata/image.h"
 #include "broker/protocol/errors.h"
+#include "broker/request/broker_loggers.h"
 #include "broker/request/config_entries.h"
 #include "broker/request/context.h"
 #include "coordinator-client/znode_path.h"
@@ -76,6 +77,11 @@ static void begin(struct config_alter_item *item) {
     if (is_named_twice(alteration, item)) {
         item->verdict =
             (struct config_verdict){KAFKA_INVALID_REQUEST, STR_LITERAL("Each resource must appear at most once.")};
+    } else if (alteration->is_incremental && item->resource_type == CONFIG_RESOURCE_BROKER_LOGGER) {
+        item->verdict = broker_loggers_alter(item->resource_name, request->context->broker_id, item->changes,
+                                             item->change_count, alteration->validate_only, &request->arena);
+        item_done(item);
+        return;
     } else {
         item->verdict =
             config_change_check_request(item->resource_type, item->resource_name, request->context->broker_id,

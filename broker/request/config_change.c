@@ -36,8 +36,7 @@ static struct config_verdict check_broker_name(struct str name, int32_t broker_i
     return VERDICT_OK;
 }
 
-struct config_verdict config_change_check_request(int8_t resource_type, struct str resource_name, int32_t broker_id,
-                                                  const struct config_change *changes, int32_t count,
+struct config_verdict config_change_check_entries(const struct config_change *changes, int32_t count,
                                                   struct arena *arena) {
     for (int32_t i = 0; i < count; i++) {
         for (int32_t j = 0; j < i; j++) {
@@ -60,6 +59,16 @@ struct config_verdict config_change_check_request(int8_t resource_type, struct s
         if (changes[i].operation < CONFIG_SET || changes[i].operation > CONFIG_SUBTRACT) {
             return REFUSE(arena, KAFKA_INVALID_REQUEST, "Unknown operations type %d", changes[i].operation);
         }
+    }
+    return VERDICT_OK;
+}
+
+struct config_verdict config_change_check_request(int8_t resource_type, struct str resource_name, int32_t broker_id,
+                                                  const struct config_change *changes, int32_t count,
+                                                  struct arena *arena) {
+    struct config_verdict verdict = config_change_check_entries(changes, count, arena);
+    if (verdict.error_code != KAFKA_NONE) {
+        return verdict;
     }
     switch (resource_type) {
     case CONFIG_RESOURCE_TOPIC:

@@ -26,6 +26,9 @@ struct config_verdict {
     struct str message;
 };
 
+/* What is wrong with the entries of any resource: doubled or null ones, operations nobody knows. */
+struct config_verdict config_change_check_entries(const struct config_change *changes, int32_t count,
+                                                  struct arena *arena);
 /* What is wrong with a resource before its stored values are known: type, name, doubled or null entries. */
 struct config_verdict config_change_check_request(int8_t resource_type, struct str resource_name, int32_t broker_id,
                                                   const struct config_change *changes, int32_t count,

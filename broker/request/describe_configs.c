@@ -7,6 +7,7 @@
 #include "broker/dynamic_config.h"
 #include "broker/metadata/image.h"
 #include "broker/protocol/errors.h"
+#include "broker/request/broker_loggers.h"
 #include "broker/request/config_change.h"
 #include "broker/request/config_entries.h"
 #include "broker/request/context.h"
@@ -81,8 +82,8 @@ static void describe_resource(struct request *request,
     case CONFIG_RESOURCE_TOPIC: describe_topic(request, &options, result); return;
     case CONFIG_RESOURCE_BROKER: describe_broker(request, &options, result); return;
     case CONFIG_RESOURCE_BROKER_LOGGER:
-        refuse(result, KAFKA_INVALID_REQUEST,
-               STR_LITERAL("This broker has no loggers whose levels could be described"));
+        broker_loggers_describe(resource->resource_name, request->context->broker_id, &options, &request->arena,
+                                result);
         return;
     case CONFIG_RESOURCE_CLIENT_METRICS:
         refuse(result, KAFKA_INVALID_REQUEST,

@@ -53,7 +53,8 @@
 #include "generated/protocol/update_metadata.h"
 #include "replication/fetch_session.h"
 
-#define AREA "request"
+#define AREA "kafka.server.KafkaApis"
+#define REQUEST_LOG_AREA "kafka.request.logger"
 /* Kafka's min.incremental.fetch.session.eviction.ms, a constant. */
 #define FETCH_SESSION_EVICT_AFTER_MS 120000
 
@@ -191,6 +192,16 @@ static struct exchange *request_detach(struct request *request) {
     return exchange;
 }
 
+/* Kafka's request log, for who sets that logger to DEBUG. */
+static void trace_request(const struct request *request, int64_t answer_bytes) {
+    trace_debug(REQUEST_LOG_AREA,
+                "Completed request: %s(%d) version %d, correlation id %d, client id %.*s, from %.*s, "
+                "answered after %lld ms with %lld bytes",
+                api_name(request->header.api_key), request->header.api_key, request->header.api_version,
+                request->header.correlation_id, STR_ARGS(request->header.client_id), STR_ARGS(request->client_host),
+                (long long)(clock_now_ms(request->context->clock) - request->received_ms), (long long)answer_bytes);
+}
+
 void request_answer(struct request *request, const void *message) {
     const int16_t key = request->header.api_key;
     const int16_t version = request->header.api_version;
@@ -209,6 +220,7 @@ void request_answer(struct request *request, const void *message) {
     request->row->encode(message, version, &e);
     CHECK(!e.w.failed && writer_size(&e.w) == size);
 
+    trace_request(request, (int64_t)measure.counted + measure.splice_bytes);
     struct exchange *exchange = request_detach(request);
     struct answer answer = {.bytes = bytes,
                             .size = size,
@@ -220,6 +232,7 @@ void request_answer(struct request *request, const void *message) {
 }
 
 void request_answer_nothing(struct request *request) {
+    trace_request(request, 0);
     struct exchange *exchange = request_detach(request);
     request_release(request);
     exchange->ops->answer_nothing(exchange);

@@ -20,7 +20,7 @@
 #include "replication/controller_runtime.h"
 #include "replication/replica_manager.h"
 
-#define AREA "request"
+#define AREA "kafka.server.KafkaApis"
 /* A block is asked for when no more than this part of the current one is left. */
 #define PREFETCH_DIVISOR 10
 
