@@ -216,7 +216,7 @@ static int replay(struct log *log, int64_t end_offset) {
         if (segment->base_offset >= end_offset) {
             break;
         }
-        state->end_offset = MAX(MAX(segment->base_offset, state->end_offset), log->start_offset);
+        state->end_offset = MAX(segment->base_offset, state->end_offset);
         if (i >= log->segment_count - 2 && state->end_offset == segment->base_offset) {
             int error = log_take_snapshot(log, true);
             if (error != 0) {
@@ -241,7 +241,9 @@ int log_rebuild_producers(struct log *log, int64_t end_offset, bool from_clean_s
         return log_take_snapshot(log, true);
     }
     for (int32_t i = state->snapshot_count - 1; error == 0 && i >= 0; i--) {
-        if (state->snapshots[i] > end_offset || state->snapshots[i] <= log->start_offset) {
+        /* Those at or below the log start stay, unlike Kafka's: a producer whose records were all deleted may still
+         * repeat its last batch, and only a snapshot knows of it. */
+        if (state->snapshots[i] > end_offset) {
             error = log_remove_snapshot(log, state->snapshots[i], false);
         }
     }

@@ -266,6 +266,25 @@ START_TEST(flush_messages_makes_appends_durable_before_they_are_answered) {
 }
 END_TEST
 
+START_TEST(rule_30_a_producer_whose_records_were_all_deleted_still_cannot_write_its_last_batch_twice) {
+    struct test_batch batch = test_batch_of(2);
+    batch.producer_id = 7;
+    batch.base_sequence = 0;
+    ck_assert_int_eq(test_append(log_, &batch).error_code, 0);
+    config.retention_bytes = 0;
+    ck_assert_int_eq(apply(2, FIRST_MS), 1);
+    ck_assert_int_eq(log_start_offset(log_), 2);
+    /* The process dies: the state is built anew, and the snapshot at the log start is all there is of the producer. */
+    log_destroy(log_);
+    log_ = test_log_open(disk_posix(), &test_time.base, directory, &config, 0, false);
+    ck_assert_int_eq(log_start_offset(log_), 2);
+    struct log_append_info info = test_append(log_, &batch);
+    ck_assert_int_eq(info.error_code, 0);
+    ck_assert(info.is_duplicate);
+    ck_assert_int_eq(log_end_offset(log_), 2);
+}
+END_TEST
+
 int main(void) {
     static const struct test tests[] = {
         TEST(whole_segments_go_while_the_log_without_them_is_still_large_enough),
@@ -275,6 +294,7 @@ int main(void) {
         TEST(segments_below_the_log_start_go_whatever_the_policy),
         TEST(without_timestamps_a_segment_is_as_old_as_its_file),
         TEST(the_epochs_of_what_was_deleted_are_forgotten),
+        TEST(rule_30_a_producer_whose_records_were_all_deleted_still_cannot_write_its_last_batch_twice),
         TEST(a_segment_is_rolled_when_the_next_batch_does_not_fit),
         TEST(a_segment_is_rolled_by_the_timestamps_of_its_records),
         TEST(without_timestamps_a_segment_is_rolled_by_the_wall_clock),
