@@ -436,8 +436,10 @@ bool coord_zookeeper_session_is_gone(const struct coord_zookeeper *zookeeper) {
 
 static void enqueue(struct request *request, size_t bytes) {
     struct coord_zookeeper *zookeeper = request->zookeeper;
-    CHECK(!zookeeper->is_destroyed);
     DL_APPEND(zookeeper->requests, request);
+    if (zookeeper->is_destroyed) {
+        return; /* asked from inside an answer of the last moment: it is answered next, with ERR_CLOSING */
+    }
     if (zookeeper->next_queued == NULL) {
         zookeeper->next_queued = request;
     }
