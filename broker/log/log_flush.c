@@ -80,7 +80,9 @@ bool log_flush_begin(struct log *log, int64_t offset, struct log_flush *ret_flus
         ret_flush->error = add_path(ret_flush, path);
         log->has_unsynced_metadata = false;
     }
-    if (!is_wanted) {
+    if (is_wanted) {
+        log->flushes_in_flight++;
+    } else {
         log_flush_discard(ret_flush);
     }
     return is_wanted;
@@ -115,6 +117,8 @@ void log_flush_discard(struct log_flush *flush) {
 
 int log_flush_finish(struct log *log, struct log_flush *flush) {
     int error = flush->error;
+    CHECK(log->flushes_in_flight > 0);
+    log->flushes_in_flight--;
     if (error == 0 && flush->truncations == log->truncations) {
         log->recovery_point = MAX(log->recovery_point, flush->offset);
         log->parent_is_synced = true;
@@ -124,11 +128,26 @@ int log_flush_finish(struct log *log, struct log_flush *flush) {
     return log_fence(log, error);
 }
 
+/* Who needs it durable now does not wait for workers: what they may not have synced yet is synced once more. */
+static void doubt_flushes_in_flight(struct log *log) {
+    if (log->flushes_in_flight == 0) {
+        return;
+    }
+    for (int32_t i = log->segment_count - 1; i >= 0; i--) {
+        log->segments[i]->is_synced = false;
+        if (log->segments[i]->base_offset <= log->recovery_point) {
+            break;
+        }
+    }
+    log->has_unsynced_metadata = true;
+}
+
 int log_flush(struct log *log) {
     struct log_flush flush;
     if (log->is_fenced) {
         return ERR_FENCED;
     }
+    doubt_flushes_in_flight(log);
     if (!log_flush_begin(log, log->end_offset, &flush)) {
         return 0;
     }

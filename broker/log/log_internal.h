@@ -57,8 +57,9 @@ struct log {
     int64_t start_offset;
     int64_t end_offset;
     int64_t recovery_point;
-    int64_t clean_offset; /* everything below was compacted; -1 unknown */
-    int64_t truncations;  /* counts them, so that a flush that ran meanwhile is not believed */
+    int64_t clean_offset;      /* everything below was compacted; -1 unknown */
+    int64_t truncations;       /* counts them, so that a flush that ran meanwhile is not believed */
+    int32_t flushes_in_flight; /* begun, not yet finished: what they call synced need not be */
     int64_t last_flush_ms;
     int64_t recovered_end;      /* while loading: where the batches of the segment looked at end */
     bool is_sparse;             /* while loading: offsets are missing between batches, so it was compacted once */

@@ -351,7 +351,7 @@ const char *log_manager_stored_cluster_id(const struct log_manager *manager) {
     return manager->cluster_id;
 }
 
-static void stop_timers(struct log_manager *manager) {
+void manager_stop_timers(struct log_manager *manager) {
     struct timer *timers[] = {&manager->deletion_timer,     &manager->retention_timer,
                               &manager->flush_timer,        &manager->recovery_point_timer,
                               &manager->start_offset_timer, &manager->high_watermark_timer,
@@ -366,7 +366,7 @@ void log_manager_destroy(struct log_manager *manager) {
         return;
     }
     manager_stop_cleaner(manager);
-    stop_timers(manager);
+    manager_stop_timers(manager);
     struct managed_log *entry;
     struct managed_log *next;
     HASH_ITER(hh, manager->logs, entry, next) {

@@ -174,6 +174,7 @@ static int close_logs(struct log_manager *manager) {
 
 int log_manager_shutdown(struct log_manager *manager) {
     manager_stop_cleaner(manager);
+    manager_stop_timers(manager); /* closed logs are nobody's duty, and nothing is written after the clean mark */
     int first_error = close_logs(manager);
     int error = log_manager_checkpoint(manager);
     first_error = first_error == 0 ? error : first_error;

@@ -127,6 +127,8 @@ void manager_log_failed(struct log_manager *manager, const struct managed_log *e
 /* The partition's high watermark as far as anyone knows it. */
 int64_t manager_high_watermark(const struct log_manager *manager, const struct managed_log *entry);
 void manager_start_flush(struct log_manager *manager, const struct managed_log *entry, int64_t offset);
+/* No duty begins after this. */
+void manager_stop_timers(struct log_manager *manager);
 void manager_start_cleaner(struct log_manager *manager);
 void manager_stop_cleaner(struct log_manager *manager);
 void manager_arm_deletions(struct log_manager *manager);

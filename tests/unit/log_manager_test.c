@@ -273,6 +273,37 @@ START_TEST(a_manager_that_went_is_not_missed_by_its_workers) {
 }
 END_TEST
 
+START_TEST(after_a_clean_stop_no_duty_finds_fault_with_closed_logs) {
+    append(make_log("t", 0), 3);
+    ck_assert_int_eq(log_manager_shutdown(manager), 0);
+    char *checkpoint = text_of(directories[0], "recovery-point-offset-checkpoint");
+    test_clock_advance(&test_time, 700000); /* the process takes its time to end */
+    ck_assert_int_eq(errors_logged, 0);
+    ck_assert_int_eq(failed_directories, 0);
+    check_text(directories[0], "recovery-point-offset-checkpoint", checkpoint);
+    free(checkpoint);
+}
+END_TEST
+
+START_TEST(a_clean_mark_does_not_believe_a_flush_that_is_still_under_way) {
+    log_config.segment_bytes = 300;
+    stop_broker();
+    start();
+    struct log *log = make_log("t", 0);
+    test_time.defers_work = true;
+    append(log, 20); /* rolls, which wants flushes, and no worker gets to them */
+    ck_assert_int_gt(log->segment_count, 4);
+    int64_t before = disk.loop_syncs;
+    ck_assert_int_eq(log_manager_shutdown(manager), 0);
+    ck_assert_int_ge(disk.loop_syncs - before, 3 * log->segment_count); /* each with its indexes */
+    ck_assert_int_eq(log_recovery_point(log), 20);
+    while (test_clock_work(&test_time)) { /* what they find out afterwards harms nobody */
+    }
+    ck_assert_int_eq(errors_logged, 0);
+    ck_assert_int_eq(failed_directories, 0);
+}
+END_TEST
+
 START_TEST(rule_39_only_meta_properties_of_version_0_and_this_cluster_are_valid) {
     char *message;
     char *text = text_of(directories[0], "meta.properties");
@@ -374,6 +405,8 @@ int main(void) {
         TEST(the_loop_syncs_nothing_that_can_wait),
         TEST(a_background_write_that_fails_takes_its_directory_offline),
         TEST(a_manager_that_went_is_not_missed_by_its_workers),
+        TEST(after_a_clean_stop_no_duty_finds_fault_with_closed_logs),
+        TEST(a_clean_mark_does_not_believe_a_flush_that_is_still_under_way),
         TEST(rule_39_only_meta_properties_of_version_0_and_this_cluster_are_valid),
         TEST(rule_29_the_clean_mark_goes_before_serving_and_comes_back_last),
         TEST(a_full_disk_fences_the_log_and_leaves_no_piece_of_a_batch),
