@@ -56,6 +56,12 @@ static struct clock *fixture_clock;
 /* Likewise, for the settings of topics. */
 static void (*fixture_topic_config)(void *context, const char *topic, struct log_config *ret_config);
 static struct partition_throttle (*fixture_throttle)(void *context, const char *topic, int32_t partition);
+/* Likewise, for a disk that can die; logs then lie in a directory of this disk that stays. */
+static struct disk *fixture_disk;
+#define FIXTURE_DISK_DIRECTORY "/logs"
+/* Whether this answer never arrives; the reply then stays unanswered. */
+static bool (*fixture_loses_answer)(struct reply *reply);
+static uint64_t fixture_seed = 11;  /* of member ids */
 static int32_t fixture_port = 9092; /* of every broker of become_leader() */
 static int32_t fixture_in_sync = 0; /* how many of its replicas are in sync; 0: all */
 static int32_t fixture_leader = 1;  /* whom become_leader() makes the leader; this broker is 1 */
@@ -110,6 +116,11 @@ DOUBLE void controller_elect_leaders(struct controller_runtime *controller, cons
 static void reply_answer(struct exchange *exchange, const struct answer *answer) {
     struct reply *reply = CONTAINER_OF(exchange, struct reply, exchange);
     ck_assert(!reply->is_answered && !reply->is_silent && !reply->is_closed);
+    if (fixture_loses_answer != NULL && fixture_loses_answer(reply)) {
+        ck_assert_int_eq(answer->splice_count, 0);
+        answer->on_sent(answer->owner);
+        return;
+    }
     size_t total = answer->size;
     for (int32_t i = 0; i < answer->splice_count; i++) {
         total += (size_t)answer->splices[i].records.size;
@@ -230,7 +241,7 @@ static inline struct group_runtime_config fixture_groups(void) {
         .commit_timeout_ms = 5000,
         .required_acks = -1,
         .load_buffer_bytes = 5242880,
-        .seed = 11,
+        .seed = fixture_seed,
     };
 }
 
@@ -245,7 +256,7 @@ static inline void fixture_start(void) {
     fx.world = memory_world_create();
     fx.clock = fixture_clock != NULL ? fixture_clock : memory_clock(fx.world);
     fx.transport.ops = &lost_ops;
-    fx.directory = test_directory_create();
+    fx.directory = fixture_disk == NULL ? test_directory_create() : xstrdup(FIXTURE_DISK_DIRECTORY);
     arena_init(&fx.arena, SIZE_MAX);
     struct log_manager_config logs = {
         .directories = (const char *const *)&fx.directory,
@@ -261,7 +272,8 @@ static inline void fixture_start(void) {
         .topic_config = fixture_topic_config,
     };
     char *message = NULL;
-    ck_assert_int_eq(log_manager_open(disk_posix(), fx.clock, &logs, &fx.logs, &message), 0);
+    ck_assert_int_eq(
+        log_manager_open(fixture_disk == NULL ? disk_posix() : fixture_disk, fx.clock, &logs, &fx.logs, &message), 0);
     ck_assert_int_eq(log_manager_load(fx.logs, &message), 0);
     fx.image = image_create();
     struct replica_manager_config replicas = {
@@ -317,7 +329,9 @@ static inline void fixture_finish(void) {
     memory_run(fx.world);
     memory_world_destroy(fx.world);
     arena_deinit(&fx.arena);
-    test_directory_remove(fx.directory);
+    if (fixture_disk == NULL) {
+        test_directory_remove(fx.directory);
+    }
     free(fx.directory);
 }
 
