@@ -35,3 +35,7 @@ print(abs(h) % 50)' "$1"
 coordinator() {
     topics --describe --topic __consumer_offsets | awk -v p="$(partition_of "$1")" '$3 == "Partition:" && $4 == p { print $6 }'
 }
+
+# restart ID SIGNAL: ends a broker and starts it again.
+restart() { end "broker-$1" "$2"; broker_start "$1" && await 30 "broker $1 to see the others" sees_brokers "$1" 3; }
+in_sync() { ! topics --describe --under-replicated-partitions | grep -q .; }
