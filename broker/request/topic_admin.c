@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <uthash.h>
 #include <utlist.h>
 
 #include "broker/base/check.h"
@@ -41,6 +42,11 @@ struct topic_op {
     const struct create_partitions_request_create_partitions_topic *wanted;
     topic_admin_done *on_done;
     void *context;
+    /* Of creations: those whose names collide come one after the other, so that the second finds the first. */
+    struct str collision_key; /* null: not a creation */
+    UT_hash_handle hh;        /* of the one under way, by collision_key */
+    struct topic_op *earlier;
+    struct topic_op *later;
 };
 
 static void find_free_name(struct topic_op *op);
@@ -74,6 +80,7 @@ void topic_admin_destroy(struct topic_admin *admin) {
     }
     struct topic_op *op;
     struct topic_op *next;
+    HASH_CLEAR(hh, admin->creations);
     DL_FOREACH_SAFE(admin->ops, op, next) {
         end_op(op);
     }
@@ -87,15 +94,38 @@ static struct topic_op *begin_op(struct topic_admin *admin, struct str topic, to
     op->admin = admin;
     arena_init(&op->arena, SIZE_MAX);
     op->topic = arena_str(&op->arena, topic);
+    op->collision_key = STR_NULL;
     op->on_done = on_done;
     op->context = context;
     DL_APPEND(admin->ops, op);
     return op;
 }
 
+static void run(struct topic_op *op, void (*step)(struct topic_op *op)) {
+    op->step = step;
+    op->may_be_applied = false;
+    step(op);
+}
+
+static void take_name(struct topic_op *op) {
+    HASH_ADD_KEYPTR(hh, op->admin->creations, op->collision_key.data, (size_t)op->collision_key.size, op);
+}
+
 static void finish(struct topic_op *op, int16_t error_code, struct str message) {
+    struct topic_op *next = NULL;
+    if (!str_is_null(op->collision_key)) {
+        next = op;
+        DL_DELETE2(next, op, earlier, later);
+        HASH_DELETE(hh, op->admin->creations, op);
+        if (next != NULL) {
+            take_name(next); /* before on_done, which may ask for another */
+        }
+    }
     op->on_done(op->context, error_code, message, error_code == KAFKA_NONE ? op->topic_id : (struct uuid){0});
     end_op(op);
+    if (next != NULL) {
+        run(next, find_free_name);
+    }
 }
 
 #define FINISH(op, code, ...) finish((op), (code), arena_printf(&(op)->arena, __VA_ARGS__))
@@ -103,12 +133,6 @@ static void finish(struct topic_op *op, int16_t error_code, struct str message) 
 static void on_retry(struct timer *timer) {
     struct topic_op *op = CONTAINER_OF(timer, struct topic_op, retry);
     op->step(op);
-}
-
-static void run(struct topic_op *op, void (*step)(struct topic_op *op)) {
-    op->step = step;
-    op->may_be_applied = false;
-    step(op);
 }
 
 /* True when the step did not come through: it is tried again, or the operation has ended. */
@@ -349,7 +373,19 @@ void topic_admin_write(struct topic_admin *admin, const struct topic_plan *plan,
     op->validate_only = validate_only;
     op->topic_id = validate_only ? (struct uuid){0} : draw_topic_id(&admin->random);
     copy_plan(op, plan);
-    run(op, find_free_name);
+    op->collision_key = arena_str(&op->arena, op->topic);
+    for (int32_t i = 0; i < op->collision_key.size; i++) {
+        char *c = (char *)op->collision_key.data + i; /* our own copy */
+        *c = *c == '.' ? '_' : *c;
+    }
+    struct topic_op *first;
+    HASH_FIND(hh, admin->creations, op->collision_key.data, (size_t)op->collision_key.size, first);
+    bool is_first = first == NULL;
+    DL_APPEND2(first, op, earlier, later);
+    if (is_first) {
+        take_name(op);
+        run(op, find_free_name);
+    }
 }
 
 /* Deleting. */

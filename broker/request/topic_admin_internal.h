@@ -14,8 +14,9 @@ struct topic_admin {
     struct coord *coord;
     struct image *image;
     struct random random;
-    struct topic_op *ops;     /* under way */
-    struct topic_wait *waits; /* in the waiting room */
+    struct topic_op *ops;       /* under way */
+    struct topic_op *creations; /* hash, by what their names collide on */
+    struct topic_wait *waits;   /* in the waiting room */
     struct auto_creation *auto_creations;
 };
 

@@ -259,6 +259,7 @@ CASES = [
     ("create a topic", create(placed_topic("made"))),
     ("create it again", create(placed_topic("made"))),
     ("create a topic twice in a request", create(new_topic("twice"), new_topic("twice"))),
+    ("create two colliding names in a request", create(placed_topic("c.d"), placed_topic("c_d"), placed_topic("c.e"))),
     ("create with replication 0", create(new_topic("x", replication=0))),
     ("create with replication 4", create(new_topic("x", replication=4))),
     ("create with 0 partitions", create(new_topic("x", partitions=0))),

@@ -189,6 +189,35 @@ START_TEST(names_that_are_taken_colliding_or_being_deleted_are_refused) {
 }
 END_TEST
 
+static void on_collided(void *context, int16_t error_code, struct str message, struct uuid topic_id) {
+    (void)message;
+    (void)topic_id;
+    *(int16_t *)context = error_code;
+}
+
+START_TEST(of_two_colliding_names_asked_for_at_once_the_first_is_created) {
+    const char *names[] = {"a.b.c", "a_b.c", "a.b_c", "a.b-c"};
+    const int16_t expected[] = {KAFKA_NONE, KAFKA_INVALID_TOPIC_EXCEPTION, KAFKA_INVALID_TOPIC_EXCEPTION, KAFKA_NONE};
+    for (int is_applied = 0; is_applied < 2; is_applied++) {
+        for (int32_t lost = 0; lost < 6; lost++) {
+            set_up();
+            memory_lose_replies(f.world, lost, is_applied != 0);
+            int16_t codes[4] = {-99, -99, -99, -99};
+            struct topic_plan plan;
+            for (int i = 0; i < 4; i++) {
+                struct create_topics_request_creatable_topic topic = wanted(names[i], 1, 1);
+                ck_assert_int_eq(topic_admin_plan(f.admin, &topic, &f.arena, &plan).error_code, KAFKA_NONE);
+                topic_admin_write(f.admin, &plan, false, on_collided, &codes[i]);
+            }
+            memory_run_for(f.world, 30000);
+            ck_assert_mem_eq(codes, expected, sizeof codes);
+            ck_assert_ptr_null(memory_data(f.world, "/config/topics/a_b.c"));
+            tear_down();
+        }
+    }
+}
+END_TEST
+
 START_TEST(lost_replies_never_make_a_created_topic_look_like_somebody_elses) {
     for (int is_applied = 0; is_applied < 2; is_applied++) {
         for (int32_t lost = 1; lost < 6; lost++) {
@@ -364,6 +393,7 @@ int main(void) {
         TEST(a_topic_none_of_whose_brokers_lives_is_refused_instead_of_becoming_a_ghost),
         TEST(a_topic_is_written_settings_first_as_kafka_writes_it),
         TEST(names_that_are_taken_colliding_or_being_deleted_are_refused),
+        TEST(of_two_colliding_names_asked_for_at_once_the_first_is_created),
         TEST(lost_replies_never_make_a_created_topic_look_like_somebody_elses),
         TEST(a_coordinator_that_stays_away_ends_in_not_controller),
         TEST(deleting_marks_the_topic_once_and_again),
