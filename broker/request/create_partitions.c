@@ -83,9 +83,9 @@ static void on_written(void *context, int16_t error_code, struct str message, st
     }
 }
 
-static bool is_named_twice(const struct create_partitions_request *message, int32_t index) {
-    for (int32_t i = 0; i < message->topics_count; i++) {
-        if (i != index && str_equal(message->topics[i].name, message->topics[index].name)) {
+static bool is_named(const struct create_partitions_request *message, struct str name, int32_t from, int32_t to) {
+    for (int32_t i = from; i < to; i++) {
+        if (str_equal(message->topics[i].name, name)) {
             return true;
         }
     }
@@ -102,24 +102,29 @@ void handle_create_partitions(struct request *request) {
     int32_t count = message->topics_count > 0 ? message->topics_count : 0;
     growth->response.results =
         ARENA_ARRAY(&request->arena, struct create_partitions_response_create_partitions_topic_result, count);
-    growth->response.results_count = count;
     growth->items = ARENA_ARRAY(&request->arena, struct growth_item, count);
     growth->writes_left = 1; /* until the loop is through */
     for (int32_t i = 0; i < count; i++) {
-        struct create_partitions_response_create_partitions_topic_result *result = &growth->response.results[i];
+        struct str name = message->topics[i].name;
+        if (is_named(message, name, 0, i)) {
+            continue; /* answered once, as Kafka does */
+        }
+        struct growth_item *item = &growth->items[growth->response.results_count];
+        struct create_partitions_response_create_partitions_topic_result *result =
+            &growth->response.results[growth->response.results_count++];
         create_partitions_response_create_partitions_topic_result_init(result);
-        result->name = message->topics[i].name;
+        result->name = name;
         result->error_message = STR_NULL;
-        growth->items[i] = (struct growth_item){growth, &message->topics[i], result};
+        *item = (struct growth_item){growth, &message->topics[i], result};
         if (!is_controller) {
             result->error_code = KAFKA_NOT_CONTROLLER;
-        } else if (is_named_twice(message, i)) {
+        } else if (is_named(message, name, i + 1, count)) {
             result->error_code = KAFKA_INVALID_REQUEST;
             result->error_message = STR_LITERAL("Duplicate topic in request.");
         } else {
             growth->writes_left++;
             topic_admin_grow(request->context->topic_admin, &message->topics[i], message->validate_only, on_written,
-                             &growth->items[i]);
+                             item);
         }
     }
     if (--growth->writes_left == 0) {

@@ -5,6 +5,7 @@
 #include "broker/protocol/errors.h"
 #include "broker/request/context.h"
 #include "broker/request/handlers.h"
+#include "broker/request/topic_admin.h"
 #include "replication/replica_manager.h"
 
 static void add_producer(void *context, const struct log_producer_state *producer) {
@@ -25,6 +26,12 @@ static void answer_partition(struct request *request, struct str topic, int32_t 
     struct partition_runtime *partition;
     describe_producers_response_partition_response_init(answer);
     answer->partition_index = index;
+    struct topic_verdict verdict = topic_admin_check_name(topic, &request->arena);
+    if (verdict.error_code != KAFKA_NONE) {
+        answer->error_code = verdict.error_code;
+        answer->error_message = verdict.message;
+        return;
+    }
     answer->error_code = replica_manager_partition(request->context->replicas, topic, index, &partition);
     if (answer->error_code != KAFKA_NONE) {
         return;

@@ -9,6 +9,8 @@
 #include "broker/request/waiting_room.h"
 #include "replication/controller_runtime.h"
 
+#define VERSION_WITH_TYPE 1
+
 enum election_type { ELECTION_PREFERRED = 0, ELECTION_UNCLEAN = 1 };
 
 struct elect_leaders {
@@ -126,6 +128,14 @@ void handle_elect_leaders(struct request *request) {
     struct elect_leaders *elect = ARENA_NEW(&request->arena, struct elect_leaders);
     elect->request = request;
     elect_leaders_response_init(&elect->response);
+    const struct elect_leaders_request *message = request->message;
+    bool is_type_known = message->election_type == ELECTION_PREFERRED || message->election_type == ELECTION_UNCLEAN;
+    if (request->header.api_version >= VERSION_WITH_TYPE && !is_type_known) {
+        refuse_all(elect, KAFKA_UNKNOWN_SERVER_ERROR);
+        elect->response.error_code = KAFKA_UNKNOWN_SERVER_ERROR;
+        request_answer(request, &elect->response);
+        return;
+    }
     controller_elect_leaders(request->context->controller, request->message, request->header.api_version,
                              &request->arena, &elect->response, on_done, elect);
 }

@@ -167,17 +167,24 @@ static void await_records(struct fetch *fetch) {
     waiting_room_enter(fetch->request->context->waiting_room, &fetch->wait, fetch->message->max_wait_ms);
 }
 
-/* The partitions of the request into the session. */
-static void name_partitions(struct fetch *fetch) {
+/* Comes after name_partitions: what one request both names and forgets is forgotten. A full fetch has nothing to
+ * forget. */
+static void forget_partitions(struct fetch *fetch) {
     const struct fetch_request *message = fetch->message;
-    const struct image *image = fetch->request->context->image;
-    bool uses_ids = fetch->session->uses_topic_ids;
-    for (int32_t i = 0; i < message->forgotten_topics_data_count; i++) {
+    for (int32_t i = 0; fetch->session->is_incremental && i < message->forgotten_topics_data_count; i++) {
         const struct fetch_request_forgotten_topic *topic = &message->forgotten_topics_data[i];
         for (int32_t j = 0; j < topic->partitions_count; j++) {
             fetch_session_forget(fetch->session, topic->topic, topic->topic_id, topic->partitions[j]);
         }
     }
+    fetch_session_check(fetch->session);
+}
+
+/* The partitions of the request into the session. */
+static void name_partitions(struct fetch *fetch) {
+    const struct fetch_request *message = fetch->message;
+    const struct image *image = fetch->request->context->image;
+    bool uses_ids = fetch->session->uses_topic_ids;
     for (int32_t i = 0; i < message->topics_count; i++) {
         const struct fetch_request_fetch_topic *topic = &message->topics[i];
         struct str name = topic->topic;
@@ -200,7 +207,6 @@ static void name_partitions(struct fetch *fetch) {
             fetch_session_name(fetch->session, &named);
         }
     }
-    fetch_session_check(fetch->session);
 }
 
 static void answer_top_level(struct request *request, int16_t error_code) {
@@ -239,6 +245,7 @@ void handle_fetch(struct request *request) {
         return;
     }
     name_partitions(fetch);
+    forget_partitions(fetch);
     if (fetch->replica_id >= 0) {
         fetch_session_set_replica_epoch(fetch->session, fetch->replica_epoch);
         replica_manager_on_follower_fetch(context->replicas, fetch->replica_id, fetch->replica_epoch);

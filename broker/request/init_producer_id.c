@@ -30,6 +30,10 @@ static void on_id(struct producer_id_waiter *waiter, int16_t error_code, int64_t
 
 void handle_init_producer_id(struct request *request) {
     const struct init_producer_id_request *message = request->message;
+    if ((message->producer_id == -1) != (message->producer_epoch == -1)) {
+        answer(request, KAFKA_INVALID_REQUEST, -1); /* a former id comes with its epoch, or neither does */
+        return;
+    }
     if (!str_is_null(message->transactional_id)) {
         bool is_timeout_bad = message->transaction_timeout_ms <= 0 ||
                               message->transaction_timeout_ms > request->context->transaction_max_timeout_ms;

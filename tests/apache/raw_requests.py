@@ -3,58 +3,17 @@
 Usage: raw_requests.py HOST PORT. The broker leads partition 0 of the topic "raw" and is the controller. An outcome is the
 codes of the answer, "closed" for a connection that ended, "no answer" for one that stayed silent.
 """
-import os
-import socket
 import struct
 import sys
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from kafka_frames import Connection, array, binary, string  # noqa: E402
+from raw_frames import array, batch, binary, compact, i8, i16, i32, i64, outcome, raw, record, string, unread
 
 HOST, PORT = sys.argv[1:3]
-TOPIC, SILENCE = "raw", 4
+TOPIC = "raw"
 UNKNOWN_ID = b"\x11" * 16
 PRODUCE, FETCH, LIST_OFFSETS, METADATA, API_VERSIONS, CREATE, DELETE = 0, 1, 2, 3, 18, 19, 20
 DELETE_RECORDS, INIT_PRODUCER, EPOCH_END, CREATE_PARTITIONS = 21, 22, 23, 37
-
-
-def i8(n): return struct.pack(">b", n)
-def i16(n): return struct.pack(">h", n)
-def i32(n): return struct.pack(">i", n)
-def i64(n): return struct.pack(">q", n)
-
-
-def compact(text): return b"\0" if text is None else bytes([len(text) + 1]) + text.encode()
-
-
-def crc32c(data):
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
-    return crc ^ 0xFFFFFFFF
-
-
-def varint(n):
-    n, out = (n << 1) ^ (n >> 63), b""
-    while n > 127:
-        out, n = out + bytes([n & 127 | 128]), n >> 7
-    return out + bytes([n])
-
-
-def record(delta):
-    body = b"\0" + varint(0) + varint(delta) + varint(-1) + varint(1) + b"v" + varint(0)
-    return varint(len(body)) + body
-
-
-def batch(base=0, attributes=0, producer=(-1, -1, -1), magic=2, last=0, count=1, wrong=0, records=None):
-    if records is None:
-        records = b"".join(record(n) for n in range(count))
-    body = i16(attributes) + i32(last) + i64(10 ** 12) * 2 + i64(producer[0]) + i16(producer[1]) + i32(producer[2])
-    body += i32(count) + records
-    return i64(base) + i32(len(body) + 9) + i32(-1) + i8(magic) + struct.pack(">I", crc32c(body) ^ wrong) + body
 
 
 def old_message(magic):
@@ -187,9 +146,6 @@ def described(r):
 def first_code(r): return r.number("h")
 
 
-def unread(r): return "answered"
-
-
 EMPTY_NAME = b"\0" + b"\1" + b"\1" + b"\0"
 CASES = [
     ("ApiVersions of an unknown version", (API_VERSIONS, 99, EMPTY_NAME, first_code)),
@@ -303,33 +259,12 @@ FRAMES = [
 ]
 
 
-def outcome(act):
-    """What act(connection) says, on a connection of its own."""
-    line = Connection(HOST, PORT)
-    line.socket.settimeout(SILENCE)
-    try:
-        return act(line)
-    except socket.timeout:
-        return "no answer"
-    except (EOFError, ConnectionError):
-        return "closed"
-    finally:
-        line.socket.close()
-
-
-def raw(data):
-    def act(line):
-        line.socket.sendall(data)
-        return unread(line.receive())
-    return act
-
-
 # Kafka answers 14 until its first block of producer ids has come.
 deadline = time.monotonic() + 30
-while outcome(lambda line: initialised(line.call(*init_producer(None, 60000)[:3]))) == 14 and time.monotonic() < deadline:
+while outcome(HOST, PORT, lambda line: initialised(line.call(*init_producer(None, 60000)[:3]))) == 14 and time.monotonic() < deadline:
     pass
 for name, (key, version, body, read) in CASES:
-    print(f"{name}: {outcome(lambda line: read(line.call(key, version, body)))}", flush=True)
+    print(f"{name}: {outcome(HOST, PORT, lambda line: read(line.call(key, version, body)))}", flush=True)
 for name, data in FRAMES:
-    print(f"{name}: {outcome(raw(data))}", flush=True)
-print(f"produce with acks 0 to an unknown topic: {outcome(lambda line: unread(line.call(*produce(batch(), acks=0, topic='nosuch')[:3])))}")
+    print(f"{name}: {outcome(HOST, PORT, raw(data))}", flush=True)
+print(f"produce with acks 0 to an unknown topic: {outcome(HOST, PORT, lambda line: unread(line.call(*produce(batch(), acks=0, topic='nosuch')[:3])))}")

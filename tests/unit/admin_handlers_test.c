@@ -312,6 +312,23 @@ static void assert_bytes(const char *hex) {
 }
 
 /* tests/recordings/wire/044-IncrementalAlterConfigs-v1.hex, bodies only. */
+START_TEST(partitions_asked_for_twice_of_one_topic_are_refused_once) {
+    set_up();
+    struct create_partitions_request_create_partitions_topic topics[] = {
+        {.name = STR_LITERAL("twice"), .count = 3, .assignments_count = -1},
+        {.name = STR_LITERAL("nosuch"), .count = 2, .assignments_count = -1},
+        {.name = STR_LITERAL("twice"), .count = 4, .assignments_count = -1}};
+    struct create_partitions_request message = {.topics = topics, .topics_count = 3, .timeout_ms = 1000};
+    serve(handle_create_partitions, 37, 3, &message);
+    ck_assert_int_eq(f.answers, 1);
+    ck_assert_int_eq(f.grown.results_count, 2);
+    ck_assert_int_eq(f.grown.results[0].error_code, KAFKA_INVALID_REQUEST);
+    ck_assert_int_eq(f.grown.results[1].error_code, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+    ck_assert(str_equal_text(f.grown.results[1].name, "nosuch"));
+    tear_down();
+}
+END_TEST
+
 START_TEST(incremental_alter_configs_answers_as_recorded) {
     set_up();
     show_topic("sw-1", 1, 1);
@@ -367,6 +384,7 @@ int main(void) {
         TEST(delete_topics_answers_when_the_image_has_forgotten_the_topic),
         TEST(deletion_can_be_forbidden),
         TEST(create_partitions_waits_for_the_new_leaders_too),
+        TEST(partitions_asked_for_twice_of_one_topic_are_refused_once),
         TEST(incremental_alter_configs_answers_as_recorded),
         TEST(alter_configs_replaces_what_is_stored_and_tells_every_broker),
     };

@@ -4,6 +4,7 @@
 #include "broker/log/log.h"
 #include "generated/protocol/delete_records.h"
 #include "generated/protocol/describe_producers.h"
+#include "generated/protocol/elect_leaders.h"
 #include "generated/protocol/init_producer_id.h"
 #include "generated/protocol/list_offsets.h"
 #include "generated/protocol/offset_for_leader_epoch.h"
@@ -139,6 +140,57 @@ START_TEST(a_transactional_id_is_refused_for_good_while_nobody_coordinates) {
         ck_assert_int_eq(response.producer_id, -1);
         reply_free(&reply);
     }
+    fixture_finish();
+}
+END_TEST
+
+START_TEST(a_former_producer_id_without_its_epoch_or_the_other_way_round_42) {
+    fixture_start();
+    const struct {
+        int64_t producer_id;
+        int16_t producer_epoch;
+    } halves[] = {{-1, 3}, {5, -1}};
+    for (int i = 0; i < 2; i++) {
+        for (int16_t version = 3; version <= INIT_PRODUCER_ID_REQUEST_VERSION_MAX; version++) {
+            struct init_producer_id_request request;
+            struct init_producer_id_response response;
+            struct reply reply;
+            init_producer_id_request_init(&request);
+            request.transactional_id = STR_NULL;
+            request.producer_id = halves[i].producer_id;
+            request.producer_epoch = halves[i].producer_epoch;
+            SEND(init_producer_id, API_INIT_PRODUCER_ID, version, &reply, &request);
+            DECODE(init_producer_id, API_INIT_PRODUCER_ID, version, &reply, &response);
+            ck_assert_int_eq(response.error_code, KAFKA_INVALID_REQUEST);
+            ck_assert_int_eq(response.producer_id, -1);
+            reply_free(&reply);
+        }
+    }
+    fixture_finish();
+}
+END_TEST
+
+START_TEST(an_election_of_no_known_type_is_refused_and_not_held) {
+    fixture_start();
+    struct elect_leaders_request request;
+    struct elect_leaders_request_topic_partitions topic;
+    struct elect_leaders_response response;
+    struct reply reply;
+    int32_t index = 4;
+    elect_leaders_request_init(&request);
+    elect_leaders_request_topic_partitions_init(&topic);
+    topic.topic = STR_LITERAL("t");
+    topic.partitions = &index;
+    topic.partitions_count = 1;
+    request.topic_partitions = &topic;
+    request.topic_partitions_count = 1;
+    request.election_type = 7;
+    SEND(elect_leaders, API_ELECT_LEADERS, 2, &reply, &request);
+    DECODE(elect_leaders, API_ELECT_LEADERS, 2, &reply, &response);
+    ck_assert_int_eq(response.error_code, KAFKA_UNKNOWN_SERVER_ERROR);
+    ck_assert_int_eq(response.replica_election_results[0].partition_result[0].partition_id, 4);
+    ck_assert_int_eq(response.replica_election_results[0].partition_result[0].error_code, KAFKA_UNKNOWN_SERVER_ERROR);
+    reply_free(&reply);
     fixture_finish();
 }
 END_TEST
@@ -348,6 +400,9 @@ START_TEST(the_producers_of_a_partition_are_described_and_those_of_an_unknown_on
     response = describe_producers(&reply, "nobody");
     ck_assert_int_eq(response.topics[0].partitions[0].error_code, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
     reply_free(&reply);
+    response = describe_producers(&reply, "no name");
+    ck_assert_int_eq(response.topics[0].partitions[0].error_code, KAFKA_INVALID_TOPIC_EXCEPTION);
+    reply_free(&reply);
     fixture_finish();
 }
 END_TEST
@@ -432,6 +487,8 @@ int main(void) {
         TEST(acks_all_with_too_few_in_sync_19_and_other_acks_0),
         TEST(a_transactional_batch_without_id_53_and_in_no_transaction_48),
         TEST(a_transactional_id_is_refused_for_good_while_nobody_coordinates),
+        TEST(a_former_producer_id_without_its_epoch_or_the_other_way_round_42),
+        TEST(an_election_of_no_known_type_is_refused_and_not_held),
         TEST(fetch_with_a_newer_epoch_75_an_older_74_and_an_unknown_last_fetched_1),
         TEST(names_in_a_session_of_ids_106_at_top_level),
         TEST(delete_records_of_a_compacted_topic_44),

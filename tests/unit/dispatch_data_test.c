@@ -202,6 +202,33 @@ START_TEST(a_session_leaves_out_what_has_nothing_new) {
 }
 END_TEST
 
+START_TEST(what_a_fetch_both_names_and_forgets_is_forgotten_but_a_full_fetch_forgets_nothing) {
+    fixture_start();
+    become_leader("t", alone, 1, 0);
+    for (int16_t version = 12; version <= 13; version++) {
+        struct reply reply;
+        struct fetch_wish wish = fetch_wish(version, 0);
+        wish.session_epoch = 0;
+        wish.forgets = true;
+        fetch(&reply, wish);
+        struct fetch_response response = fetched(&reply, version);
+        ck_assert_int_eq(response.responses_count, 1);
+        wish.session_id = response.session_id;
+        ck_assert_int_ne(wish.session_id, 0);
+        reply_free(&reply);
+        wish.session_epoch = 1;
+        fetch(&reply, wish);
+        ck_assert_int_eq(fetched(&reply, version).responses_count, 0);
+        reply_free(&reply);
+        wish.session_epoch = 2;
+        fetch(&reply, wish);
+        ck_assert_int_eq(fetched(&reply, version).error_code, KAFKA_FETCH_SESSION_ID_NOT_FOUND);
+        reply_free(&reply);
+    }
+    fixture_finish();
+}
+END_TEST
+
 START_TEST(a_follower_is_told_the_high_watermark_its_own_fetch_moved) {
     fixture_start();
     become_leader("t", pair, 2, 0);
@@ -397,6 +424,7 @@ int main(void) {
         TEST(a_long_poll_ends_with_the_first_record_or_its_time),
         TEST(a_long_poll_waits_for_its_minimum_of_bytes),
         TEST(a_session_leaves_out_what_has_nothing_new),
+        TEST(what_a_fetch_both_names_and_forgets_is_forgotten_but_a_full_fetch_forgets_nothing),
         TEST(a_follower_is_told_the_high_watermark_its_own_fetch_moved),
         TEST(what_cannot_be_fetched_is_said_per_partition),
         TEST(a_vanished_client_ends_its_wait),

@@ -52,6 +52,7 @@ struct fetch_wish {
     int8_t isolation;
     bool names_nothing;
     bool wrong_name;
+    bool forgets;               /* the partition it names */
     int32_t leader_epoch;       /* -1: none; counts from version 9 on */
     int32_t last_fetched_epoch; /* counts from version 12 on */
 };
@@ -88,6 +89,15 @@ static inline void fetch(struct reply *reply, struct fetch_wish wish) {
     request.session_epoch = wish.session_epoch;
     request.topics = &topic;
     request.topics_count = wish.names_nothing ? 0 : 1;
+    struct fetch_request_forgotten_topic forgotten;
+    fetch_request_forgotten_topic_init(&forgotten);
+    int32_t index = 0;
+    forgotten.topic = topic.topic;
+    forgotten.topic_id = topic.topic_id;
+    forgotten.partitions = &index;
+    forgotten.partitions_count = 1;
+    request.forgotten_topics_data = &forgotten;
+    request.forgotten_topics_data_count = wish.forgets ? 1 : 0;
     SEND(fetch, API_FETCH, wish.version, reply, &request);
 }
 
