@@ -124,7 +124,8 @@ bool group_supports(const struct group *group, struct str protocol_type, const s
     }
     for (int32_t i = 0; i < count; i++) {
         const struct group_protocol_count *entry = count_of(group, protocols[i].name);
-        if (entry != NULL && entry->count == group_size(group)) {
+        /* Nobody at all is left in a rebalance whose members have gone: then whatever comes is what all offer. */
+        if ((entry == NULL ? 0 : entry->count) == group_size(group)) {
             return true;
         }
     }

@@ -50,6 +50,7 @@ static void on_abandoned(struct request *request) {
     group_waiter_forget(request->waiting);
     request->on_abandoned = NULL;
     join_group_response_init(&response);
+    response.error_code = KAFKA_UNKNOWN_MEMBER_ID;
     response.protocol_name = STR_LITERAL("");
     request_answer(request, &response);
 }

@@ -18,6 +18,8 @@
 enum client_kind { CLIENT_PRODUCER, CLIENT_CONSUMER, CLIENT_ADMIN };
 
 struct client;
+struct fates;
+struct member;
 
 /* One partition as one client sees it. */
 struct client_partition {
@@ -96,17 +98,22 @@ struct workload {
     bool is_meddling;
     bool is_settled;
     int64_t next_meddle_ms;
-    struct arena arena; /* of one message */
+    struct arena arena;         /* of one message */
+    struct random group_random; /* a stream of its own, as is everything groups draw */
+    struct member *members;     /* of all groups; NULL when there are none */
+    int32_t member_count;
+    struct fates *fates; /* of each group */
 };
 
 /* ---- workload.c ---- */
 
 typedef void encode_function(const void *message, int16_t version, struct encoder *e);
-void client_call(struct client *client, int32_t broker, int16_t api_key, int16_t version, const void *message,
-                 size_t size, encode_function *encode, int64_t timeout_ms, transport_answer *on_answer, void *context);
+void transport_call(struct transport *transport, int32_t broker, enum transport_channel channel, int16_t api_key,
+                    int16_t version, const void *message, size_t size, encode_function *encode, int64_t timeout_ms,
+                    transport_answer *on_answer, void *context);
 #define CLIENT_CALL(client, broker, API_NAME, name, version, message, on_answer, context)                              \
-    client_call(client, broker, API_##API_NAME, version, message, name##_request_encoded_size(message, version),       \
-                encode_##name, CALL_TIMEOUT_MS, on_answer, context)
+    transport_call((client)->transport, broker, CHANNEL_CONTROL, API_##API_NAME, version, message,                     \
+                   name##_request_encoded_size(message, version), encode_##name, CALL_TIMEOUT_MS, on_answer, context)
 #define CLIENT_ENCODER(name)                                                                                           \
     static void encode_##name(const void *message, int16_t version, struct encoder *e) {                               \
         name##_request_encode(message, version, e);                                                                    \
@@ -138,5 +145,15 @@ void client_go_on_producing(struct timer *timer);
 void client_begin_consumer(struct client *client);
 void client_kick_consumer(struct client *client);
 void client_begin_admin(struct client *client);
+
+/* ---- client_groups.c ---- */
+
+void groups_create(struct workload *workload);
+void groups_destroy(struct workload *workload);
+void groups_start(struct workload *workload);
+/* Nobody comes or goes any more; every group has somebody. */
+void groups_settle(struct workload *workload);
+/* Every group is stable, owns everything once, and has read and committed all there is; else says why not. */
+bool groups_are_done(const struct workload *workload, char *ret_why, int why_size);
 
 #endif

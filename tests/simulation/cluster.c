@@ -78,6 +78,18 @@ static void set(struct properties *properties, const char *key, const char *form
     properties_set(properties, key, value);
 }
 
+static void set_group_settings(struct properties *properties, const struct plan *plan) {
+    if (plan->group_count == 0) {
+        set(properties, "offsets.topic.num.partitions", "1");
+        return;
+    }
+    set(properties, "offsets.topic.num.partitions", "%d", plan->offsets_partitions);
+    set(properties, "offsets.topic.replication.factor", "%d", plan_offsets_replication(plan));
+    set(properties, "offsets.topic.segment.bytes", "%d", plan->offsets_segment_bytes);
+    set(properties, "group.min.session.timeout.ms", "1000");
+    set(properties, "group.initial.rebalance.delay.ms", "500");
+}
+
 /* Short times and small segments, so that rolls, checkpoints and elections happen often. */
 static struct config *make_config(const struct machine *machine) {
     const struct plan *plan = machine->cluster->plan;
@@ -104,7 +116,7 @@ static struct config *make_config(const struct machine *machine) {
     set(&properties, "log.initial.task.delay.ms", "1000");
     set(&properties, "log.segment.delete.delay.ms", "1500");
     set(&properties, "leader.imbalance.check.interval.seconds", "15");
-    set(&properties, "offsets.topic.num.partitions", "1");
+    set_group_settings(&properties, plan);
     set(&properties, "auto.create.topics.enable", "false");
     set(&properties, "unclean.leader.election.enable", "false");
     struct config *config = NULL;

@@ -35,7 +35,15 @@
     X(DIRECTORY_LOST, 50, "log directory offline")                                                                     \
     X(ID_REFUSED, 50, "fetch by the id of a former topic refused")                                                     \
     X(SESSION_EXPIRED, 200, "broker lost its session and came back")                                                   \
-    X(CONTROLLER_DIED, 20, "controller died between two of its writes")
+    X(CONTROLLER_DIED, 20, "controller died between two of its writes")                                                \
+    X(GROUP_FORMED, 1000, "a generation formed")                                                                       \
+    X(GROUP_STATIC_BACK, 100, "a static member took its former place")                                                 \
+    X(GROUP_MEMBER_UNKNOWN, 30, "a member was forgotten")                                                              \
+    X(GROUP_COMMIT_FENCED, 30, "a commit of another generation refused")                                               \
+    X(GROUP_MOVED, 100, "a group served by another coordinator")                                                       \
+    X(GROUP_LOADING, 300, "a group asked for while it was loaded")                                                     \
+    X(GROUP_DIED_REBALANCING, 50, "coordinator died in a rebalance")                                                   \
+    X(GROUP_DIED_STORING, 10, "coordinator died with records not yet replicated")
 enum mark {
 #define X(name, floor, text) MARK_##name,
     MARKS(X)

@@ -54,6 +54,28 @@ static void draw_clients(struct plan *plan, struct random *random) {
     plan->think_ms = INT64_C(20) << random_below(random, 6);
 }
 
+/* Groups read whole topics from the beginning: what nobody has read yet must not go away under them. */
+static void draw_groups(struct plan *plan, struct random *random) {
+    if (!one_in(random, 4)) {
+        return;
+    }
+    plan->group_count = one_in(random, 2) ? 1 : (int32_t)draw(random, 1, PLAN_GROUPS_MAX);
+    plan->offsets_partitions = (int32_t)draw(random, 1, 3);
+    plan->offsets_segment_bytes = 4096 << random_below(random, 4); /* a group is one record */
+    for (int32_t i = 0; i < plan->group_count; i++) {
+        struct plan_group *group = &plan->groups[i];
+        group->members = one_in(random, 4) ? (int32_t)draw(random, 1, PLAN_MEMBERS_MAX) : (int32_t)draw(random, 1, 4);
+        group->static_members = one_in(random, 2) ? (int32_t)draw(random, 0, group->members) : 0;
+        group->session_timeout_ms = (int32_t)draw(random, 2, 10) * 1000;
+        group->rebalance_timeout_ms = (int32_t)draw(random, 2, 10) * 1000;
+        group->processing_ms = INT64_C(50) << random_below(random, 6);
+        group->fate_ms = INT64_C(1000) << random_below(random, 5);
+    }
+    plan->admin[ADMIN_RECREATE] = false;
+    plan->admin[ADMIN_DELETE_RECORDS] = false;
+    plan->admin[ADMIN_RETENTION] = false;
+}
+
 void plan_draw(struct plan *plan, uint64_t seed) {
     struct random random;
     *plan = (struct plan){.seed = seed};
@@ -82,6 +104,12 @@ void plan_draw(struct plan *plan, uint64_t seed) {
     } else if (plan->script == SCRIPT_DIRTY_AFTER_CLEAN) {
         plan->segment_bytes = 1024; /* so that not only the last segment is torn */
     }
+    random_seed(&random, plan_seed(seed, STREAM_GROUPS, 0));
+    draw_groups(plan, &random);
+}
+
+int32_t plan_offsets_replication(const struct plan *plan) {
+    return MIN(plan->brokers, 3);
 }
 
 int32_t plan_effective_min(const struct plan *plan, int32_t replication) {
@@ -89,7 +117,7 @@ int32_t plan_effective_min(const struct plan *plan, int32_t replication) {
 }
 
 bool plan_survives_power_loss(const struct plan *plan) {
-    bool survives = true;
+    bool survives = plan->group_count == 0 || plan_effective_min(plan, plan_offsets_replication(plan)) >= 2;
     for (int32_t i = 0; i < plan->topic_count; i++) {
         survives = survives && plan_effective_min(plan, plan->topics[i].replication) >= 2;
     }
@@ -124,6 +152,11 @@ void plan_print(const struct plan *plan, FILE *to) {
     fprintf(to, "; admin");
     for (int32_t i = 0; i < ADMIN_KIND_COUNT; i++) {
         fprintf(to, "%s%s", plan->admin[i] ? " " : "", plan->admin[i] ? admin_names[i] : "");
+    }
+    for (int32_t i = 0; i < plan->group_count; i++) {
+        fprintf(to, "; group of %d, %d static, session %d ms, rebalance %d ms", plan->groups[i].members,
+                plan->groups[i].static_members, plan->groups[i].session_timeout_ms,
+                plan->groups[i].rebalance_timeout_ms);
     }
     fprintf(to, "; script: %s\n", script_names[plan->script]);
 }

@@ -13,6 +13,8 @@
 #define PLAN_PRODUCERS_MAX 3
 #define PLAN_CONSUMERS_MAX 3
 #define PLAN_PARTITIONS_MAX 8
+#define PLAN_GROUPS_MAX 3
+#define PLAN_MEMBERS_MAX 8 /* of one group */
 
 /* The streams of chance. */
 enum plan_stream {
@@ -22,7 +24,9 @@ enum plan_stream {
     STREAM_NETWORK,
     STREAM_DISK,
     STREAM_COORD,
-    STREAM_FAULTS
+    STREAM_FAULTS,
+    STREAM_GROUPS,
+    STREAM_CLEANING
 };
 /* Seed of a stream; number tells several of a kind apart. */
 uint64_t plan_seed(uint64_t seed, enum plan_stream stream, int32_t number);
@@ -59,6 +63,15 @@ enum script_kind {
         SCRIPT_KIND_COUNT
 };
 
+struct plan_group {
+    int32_t members;
+    int32_t static_members; /* of them, the first ones */
+    int32_t session_timeout_ms;
+    int32_t rebalance_timeout_ms;
+    int64_t processing_ms; /* of what one Fetch brought, at most */
+    int64_t fate_ms;       /* between two members that come or go, on average */
+};
+
 struct plan {
     uint64_t seed;
     int32_t brokers;
@@ -87,10 +100,17 @@ struct plan {
     bool admin[ADMIN_KIND_COUNT];
     int64_t admin_pause_ms;
     enum script_kind script;
+    int32_t
+        group_count; /* 0 in most seeds: nobody asks for a coordinator, and __consumer_offsets does not come to be */
+    struct plan_group groups[PLAN_GROUPS_MAX];
+    int32_t offsets_partitions;
+    int32_t offsets_segment_bytes;
 };
 
 void plan_draw(struct plan *plan, uint64_t seed);
 void plan_print(const struct plan *plan, FILE *to);
+/* Of __consumer_offsets. */
+int32_t plan_offsets_replication(const struct plan *plan);
 /* min.insync.replicas as it counts for this topic. */
 int32_t plan_effective_min(const struct plan *plan, int32_t replication);
 /* Nothing acknowledged by acks=all lies on one machine alone, in no topic. */

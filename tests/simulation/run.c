@@ -13,6 +13,7 @@
 #include "tests/simulation/checkers/convergence.h"
 #include "tests/simulation/checkers/exposed.h"
 #include "tests/simulation/faults.h"
+#include "tests/simulation/group_history.h"
 #include "tests/simulation/sim_heap.h"
 #include "tests/simulation/workload.h"
 
@@ -110,6 +111,7 @@ static void open_run(struct run *run, uint64_t seed, bool is_verbose) {
                                 .topics = topics_create(run->cluster->sim),
                                 .values = values_create(),
                                 .exposed = exposed_create(),
+                                .groups = xcalloc(1, sizeof(struct group_history)),
                                 .marks = &run->marks};
     run->checkers = checkers_create(&run->world);
     run->workload = workload_create(&run->world, run->checkers);
@@ -136,6 +138,7 @@ static void close_run(struct run *run) {
     faults_destroy(run->faults);
     checkers_destroy(run->checkers);
     exposed_destroy(run->world.exposed);
+    free(run->world.groups);
     values_destroy(run->world.values);
     topics_destroy(run->world.topics);
     trace_set_sink(NULL, NULL);

@@ -15,7 +15,7 @@
 #include "tests/simulation/sim_clock.h"
 
 /* Brokers and clients. */
-#define SIM_NODES_MAX 16
+#define SIM_NODES_MAX 48
 #define SIM_FRAME_MAX (16 * 1024 * 1024)
 
 struct sim_network;

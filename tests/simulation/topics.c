@@ -96,7 +96,8 @@ static void on_topic(struct topics *topics, const struct coord_op *op, const cha
         }
         return;
     }
-    if (strncmp(name, NAME_PREFIX, sizeof NAME_PREFIX - 1) != 0 ||
+    bool is_offsets = strcmp(name, OFFSETS_TOPIC) == 0;
+    if ((!is_offsets && strncmp(name, NAME_PREFIX, sizeof NAME_PREFIX - 1) != 0) ||
         znode_decode_topic(&topics->arena, op->data, &node) != 0) {
         return;
     }
@@ -104,7 +105,8 @@ static void on_topic(struct topics *topics, const struct coord_op *op, const cha
         CHECK(topics->count < TOPICS_MAX);
         topic = &topics->list[topics->count];
         *topic = (struct topic){.index = topics->count++,
-                                .slot = atoi(name + sizeof NAME_PREFIX - 1),
+                                .slot = is_offsets ? OFFSETS_SLOT : atoi(name + sizeof NAME_PREFIX - 1),
+                                .is_compacted = is_offsets,
                                 .created_ms = sim_now_ms(topics->sim)};
         snprintf(topic->name, sizeof topic->name, "%s", name);
     }

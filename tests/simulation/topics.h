@@ -13,6 +13,9 @@
 #define PARTITIONS_MAX 12
 #define STREAMS_MAX (TOPICS_MAX * PARTITIONS_MAX)
 #define TOPIC_REPLICAS_MAX 8
+#define TOPIC_NAME_BYTES 24
+#define OFFSETS_TOPIC "__consumer_offsets"
+#define OFFSETS_SLOT 100 /* beyond the workload's own topics */
 
 struct sim;
 
@@ -28,12 +31,13 @@ struct topic_state {
 struct topic {
     int32_t index;
     int32_t slot; /* of the name: "topic-0" is 0 */
-    char name[16];
+    char name[TOPIC_NAME_BYTES];
     struct uuid id;
     int64_t created_ms;
     bool is_deleting; /* somebody asked for it */
     bool is_gone;
-    bool may_shrink; /* was told to forget its oldest records, by retention or DeleteRecords */
+    bool is_compacted; /* what was exposed may be written anew, without what later records replaced */
+    bool may_shrink;   /* was told to forget its oldest records, by retention or DeleteRecords */
     int32_t partition_count;
     int32_t replicas[PARTITIONS_MAX][TOPIC_REPLICAS_MAX];
     int32_t replica_counts[PARTITIONS_MAX];

@@ -12,15 +12,16 @@
 
 /* ---- what all of them do ---- */
 
-void client_call(struct client *client, int32_t broker, int16_t api_key, int16_t version, const void *message,
-                 size_t size, encode_function *encode, int64_t timeout_ms, transport_answer *on_answer, void *context) {
+void transport_call(struct transport *transport, int32_t broker, enum transport_channel channel, int16_t api_key,
+                    int16_t version, const void *message, size_t size, encode_function *encode, int64_t timeout_ms,
+                    transport_answer *on_answer, void *context) {
     uint8_t *body = xmalloc(size);
     struct encoder e = encoder_of(body, size);
     encode(message, version, &e);
     CHECK(!e.w.failed && writer_size(&e.w) == size);
     struct transport_request request = {
         .broker_id = broker,
-        .channel = CHANNEL_CONTROL,
+        .channel = channel,
         .host = "sim",
         .port = 9092,
         .api_key = api_key,
@@ -32,7 +33,7 @@ void client_call(struct client *client, int32_t broker, int16_t api_key, int16_t
         .on_answer = on_answer,
         .context = context,
     };
-    transport_send(client->transport, &request);
+    transport_send(transport, &request);
     free(body);
 }
 
@@ -130,6 +131,7 @@ struct workload *workload_create(struct world *world, struct checkers *checkers)
     }
     add_client(workload, CLIENT_ADMIN, 0);
     workload->admin = &workload->clients[workload->client_count - 1];
+    groups_create(workload);
     return workload;
 }
 
@@ -142,9 +144,11 @@ void workload_start(struct workload *workload) {
         case CLIENT_ADMIN: client_begin_admin(client); break;
         }
     }
+    groups_start(workload);
 }
 
 void workload_destroy(struct workload *workload) {
+    groups_destroy(workload);
     for (int32_t i = 0; i < workload->client_count; i++) {
         struct client *client = &workload->clients[i];
         sim_network_leave(workload->world->cluster->network, client->node);
@@ -157,7 +161,7 @@ void workload_destroy(struct workload *workload) {
 }
 
 int32_t workload_client_count(const struct workload *workload) {
-    return workload->client_count;
+    return workload->client_count + workload->member_count; /* on nodes one after the other */
 }
 
 bool workload_has_topics(const struct workload *workload) {
@@ -182,6 +186,7 @@ void workload_meddle(struct workload *workload) {
 void workload_settle(struct workload *workload) {
     workload->is_meddling = false;
     workload->is_settled = true;
+    groups_settle(workload);
     for (int32_t i = 0; i < workload->client_count; i++) {
         struct client *client = &workload->clients[i];
         for (int32_t slot = 0; client->kind == CLIENT_CONSUMER && client->number == 0 && slot < PLAN_TOPICS_MAX;
@@ -237,5 +242,5 @@ bool workload_is_done(const struct workload *workload, char *ret_why, int why_si
             }
         }
     }
-    return true;
+    return groups_are_done(workload, ret_why, why_size);
 }

@@ -1,7 +1,8 @@
 /* Clients of a simulated cluster, reduced to what they decide: producers with their acks, idempotent ones that retry
  * with the same sequence until they are told; consumers that read every partition, some by incremental sessions and
- * long polls; and an administrator who makes, grows and deletes topics, trims logs and moves leaders. They find leaders
- * by Metadata, believe only newer leader epochs, and send through connections that break. */
+ * long polls; members of consumer groups; and an administrator who makes, grows and deletes topics, trims logs and
+ * moves leaders. They find leaders by Metadata, believe only newer leader epochs, and send through connections that
+ * break. */
 #ifndef OTTLA_SIM_WORKLOAD_H
 #define OTTLA_SIM_WORKLOAD_H
 

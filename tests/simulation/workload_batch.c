@@ -93,6 +93,7 @@ bool workload_batch_read(struct records records, int64_t *position, workload_on_
         if (!read_records(bytes, &batch, position, on_record, context)) {
             return false;
         }
+        *position = MAX(*position, batch.last_offset + 1); /* the cleaner may have taken its last records */
         left.data += batch.size;
         left.size -= batch.size;
     }

@@ -104,6 +104,22 @@ START_TEST(a_member_of_another_type_or_without_a_common_protocol_stays_out) {
 }
 END_TEST
 
+/* Found by the simulator: a consumer that comes just then would give up for good. */
+START_TEST(whoever_joins_while_the_last_member_has_left_the_first_rebalance_is_let_in) {
+    limits.initial_rebalance_delay_ms = 3000;
+    JOIN(.waiter = "a");
+    ck_assert_int_eq(leave("a", NULL), KAFKA_NONE);
+    ck_assert_int_eq(g.state, GROUP_PREPARING_REBALANCE);
+    JOIN(.waiter = "b", .protocols = {"sticky"});
+    pass(3000);
+    if (answer_to("b") == NULL) {
+        pass(3000);
+    }
+    ck_assert_int_eq(error_of("b"), KAFKA_NONE);
+    ck_assert(str_equal_text(answer_to("b")->protocol, "sticky"));
+}
+END_TEST
+
 START_TEST(an_id_nobody_has_given_out_is_unknown) {
     JOIN(.waiter = "x", .id = "stranger");
     ck_assert_int_eq(error_of("x"), KAFKA_UNKNOWN_MEMBER_ID);
@@ -310,6 +326,7 @@ int main(void) {
         TEST(kip_394_a_rebalance_waits_for_ids_given_out),
         TEST(a_join_without_protocols_or_type_is_inconsistent),
         TEST(a_member_of_another_type_or_without_a_common_protocol_stays_out),
+        TEST(whoever_joins_while_the_last_member_has_left_the_first_rebalance_is_let_in),
         TEST(an_id_nobody_has_given_out_is_unknown),
         TEST(the_protocol_most_members_prefer_among_those_all_offer_is_chosen),
         TEST(group_max_size_lets_nobody_more_in),

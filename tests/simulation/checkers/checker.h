@@ -14,6 +14,7 @@
 #include "tests/simulation/values.h"
 
 struct exposed;
+struct group_history;
 struct metadata_response;
 struct record_batch;
 
@@ -24,6 +25,7 @@ struct world {
     struct topics *topics;
     struct values *values;
     struct exposed *exposed;
+    struct group_history *groups;
     struct marks *marks;
 };
 
@@ -69,6 +71,9 @@ struct checker_ops {
                      int64_t to);
     void (*on_metadata)(void *checker, int32_t node, struct machine *machine, uint32_t incarnation,
                         const struct metadata_response *response);
+    /* A member of a group that stood at `from` was given everything up to `to`. */
+    void (*on_delivered)(void *checker, int32_t group, const struct topic *topic, int32_t partition, int64_t from,
+                         int64_t to);
     void (*on_end)(void *checker);
 };
 
@@ -94,6 +99,12 @@ struct checker_ops {
     X(send_order)                                                                                                      \
     X(poll_order)                                                                                                      \
     X(stale_metadata)                                                                                                  \
+    X(group_fencing)                                                                                                   \
+    X(group_generations)                                                                                               \
+    X(group_owners)                                                                                                    \
+    X(group_commits)                                                                                                   \
+    X(group_delivery)                                                                                                  \
+    X(group_coverage)                                                                                                  \
     X(coverage)
 #define X(name) extern const struct checker_ops checker_##name;
 CHECKERS(X)
@@ -119,6 +130,8 @@ void checkers_on_reset(struct checkers *checkers, int32_t consumer, const struct
                        int64_t from, int64_t to);
 void checkers_on_metadata(struct checkers *checkers, int32_t node, struct machine *machine, uint32_t incarnation,
                           const struct metadata_response *response);
+void checkers_on_delivered(struct checkers *checkers, int32_t group, const struct topic *topic, int32_t partition,
+                           int64_t from, int64_t to);
 void checkers_on_end(struct checkers *checkers);
 
 /* Notes a violation of the invariant of that name. */

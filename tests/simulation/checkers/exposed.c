@@ -66,7 +66,10 @@ void exposed_add(struct exposed *exposed, int32_t stream, const struct exposed_b
     history->batches[history->count++] = *batch;
 }
 
+bool exposed_same(const struct exposed_batch *a, const struct exposed_batch *b) {
+    return a->base_offset == b->base_offset && a->last_offset == b->last_offset && a->leader_epoch == b->leader_epoch;
+}
+
 bool exposed_equal(const struct exposed_batch *a, const struct exposed_batch *b) {
-    return a->base_offset == b->base_offset && a->last_offset == b->last_offset && a->leader_epoch == b->leader_epoch &&
-           a->crc == b->crc;
+    return exposed_same(a, b) && a->crc == b->crc;
 }

@@ -26,5 +26,7 @@ const struct exposed_batch *exposed_last(const struct exposed *exposed, int32_t 
 /* It follows what is there, after a gap when retention took what nobody had looked at yet. */
 void exposed_add(struct exposed *exposed, int32_t stream, const struct exposed_batch *batch);
 bool exposed_equal(const struct exposed_batch *a, const struct exposed_batch *b);
+/* The same batch, from which the cleaner may have taken records. */
+bool exposed_same(const struct exposed_batch *a, const struct exposed_batch *b);
 
 #endif

@@ -51,7 +51,7 @@ static bool check_batch(struct log_matching *checker, const struct machine *mach
     struct exposed *exposed = checker->world->exposed;
     int32_t stream = stream_of(topic, partition);
     int64_t end = exposed_end(exposed, stream);
-    if (end == 0 || batch->base_offset == end || (batch->base_offset > end && start > end)) {
+    if (end == 0 || batch->base_offset == end || (batch->base_offset > end && (start > end || topic->is_compacted))) {
         exposed_add(exposed, stream, batch);
         return true;
     }
@@ -59,8 +59,10 @@ static bool check_batch(struct log_matching *checker, const struct machine *mach
         return true; /* gone from the others before anybody looked */
     }
     const struct exposed_batch *expected = exposed_find(exposed, stream, batch->base_offset);
-    if (expected != NULL ? exposed_equal(batch, expected) : topic->may_shrink) {
-        return true; /* or in a gap that retention left before anybody looked */
+    if (expected == NULL      ? topic->may_shrink || topic->is_compacted
+        : topic->is_compacted ? exposed_same(batch, expected)
+                              : exposed_equal(batch, expected)) {
+        return true; /* or in a gap that retention or the cleaner left before anybody looked */
     }
     violate(checker->world, "L1/L5",
             "broker %d %s-%d holds [%" PRId64 ",%" PRId64 "] of epoch %d where [%" PRId64 ",%" PRId64

@@ -44,8 +44,8 @@ static void on_serving(void *context, struct machine *machine) {
 static void compare(const struct world *world, const struct topic *topic, int32_t partition, int32_t a_id,
                     const struct dump *a, int32_t b_id, const struct dump *b) {
     int32_t i = 0, k = 0;
-    if (topic->may_shrink && (a->count == 0 || b->count == 0)) {
-        return; /* all of it was taken, they end alike */
+    if (topic->is_compacted || (topic->may_shrink && (a->count == 0 || b->count == 0))) {
+        return; /* cleaned to different points; or all of it was taken, they end alike */
     }
     while (i < a->count && k < b->count && a->batches[i].base_offset != b->batches[k].base_offset) {
         if (a->batches[i].base_offset < b->batches[k].base_offset) {

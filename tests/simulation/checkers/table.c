@@ -102,6 +102,11 @@ void checkers_on_metadata(struct checkers *checkers, int32_t node, struct machin
     EACH(checkers, on_metadata, node, machine, incarnation, response);
 }
 
+void checkers_on_delivered(struct checkers *checkers, int32_t group, const struct topic *topic, int32_t partition,
+                           int64_t from, int64_t to) {
+    EACH(checkers, on_delivered, group, topic, partition, from, to);
+}
+
 void checkers_on_end(struct checkers *checkers) {
     EACH(checkers, on_end);
 }
