@@ -62,10 +62,13 @@ static void on_delivery(rd_kafka_t *client, const rd_kafka_message_t *message, v
 }
 
 static int64_t requests_sent;
+static char *last_statistics;
 
 /* Told every tenth of a second, as one line of JSON in which the sum over all brokers comes first. */
 static int on_statistics(rd_kafka_t *client, char *json, size_t size, void *context) {
-    (void)client, (void)size, (void)context;
+    (void)client, (void)context;
+    free(last_statistics);
+    last_statistics = strndup(json, size);
     const char *sent = strstr(json, "\"tx\":");
     requests_sent = sent == NULL ? 0 : strtoll(sent + strlen("\"tx\":"), NULL, 10);
     if (asked) {
@@ -128,7 +131,9 @@ static int produce(char **args) {
     rd_kafka_destroy(client);
     fclose(notes);
     if (left != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        fprintf(stderr, "witness: not everything was acknowledged in %d s\n", FLUSH_MS_MAX / 1000);
+        /* What is still queued or in flight, for which partition and to whom, says where it hangs. */
+        fprintf(stderr, "witness: not everything was acknowledged in %d s; the client says %s\n", FLUSH_MS_MAX / 1000,
+                last_statistics == NULL ? "nothing" : last_statistics);
     }
     printf("%" PRId64 " requests\n", requests_sent);
     return left == RD_KAFKA_RESP_ERR_NO_ERROR ? 0 : 1;
