@@ -109,12 +109,12 @@ broker_up() { port_open "$2" || ! is_running "broker-$1"; }
 
 # sees_brokers ID COUNT: broker ID has heard of COUNT live brokers from the controller.
 sees_brokers() {
-    [ "$("$BIN/kafka-broker-api-versions" --bootstrap-server "127.0.0.1:$((BASE_PORT + $1))" 2>/dev/null | grep -c '(id: ')" -eq "$2" ]
+    [ "$(timeout 10 "$BIN/kafka-broker-api-versions" --bootstrap-server "127.0.0.1:$((BASE_PORT + $1))" 2>/dev/null | grep -c '(id: ')" -eq "$2" ]
 }
 
 # knows ID OTHER: broker ID has heard that OTHER is alive.
 knows() {
-    "$BIN/kafka-broker-api-versions" --bootstrap-server "127.0.0.1:$((BASE_PORT + $1))" 2>/dev/null | grep -q "(id: $2 "
+    timeout 10 "$BIN/kafka-broker-api-versions" --bootstrap-server "127.0.0.1:$((BASE_PORT + $1))" 2>/dev/null | grep -q "(id: $2 "
 }
 
 # cluster_start [N [KEY=VALUE...]]: ZooKeeper and brokers 1..N (3), each with these settings.
