@@ -170,6 +170,8 @@ static struct task *first_task(struct controller *controller, const struct contr
     case CONTROLLER_EVENT_CONTROLLED_SHUTDOWN: return controlled_shutdown_task(controller);
     case CONTROLLER_EVENT_ALLOCATE_PRODUCER_IDS: return allocate_producer_ids_task(controller);
     case CONTROLLER_EVENT_ELECT_LEADERS: return elect_leaders_task(controller);
+    case CONTROLLER_EVENT_ALTER_REASSIGNMENTS: return alter_reassignments_task(controller);
+    case CONTROLLER_EVENT_LIST_REASSIGNMENTS: return list_reassignments_task(controller);
     case CONTROLLER_EVENT_SESSION_EXPIRED:
     case CONTROLLER_EVENT_REPLIES:
     case CONTROLLER_EVENT_TYPE_COUNT: break;
@@ -182,7 +184,8 @@ static struct task *first_task(struct controller *controller, const struct contr
 
 static bool is_call(enum controller_event_type type) {
     return type == CONTROLLER_EVENT_ALTER_PARTITION || type == CONTROLLER_EVENT_CONTROLLED_SHUTDOWN ||
-           type == CONTROLLER_EVENT_ALLOCATE_PRODUCER_IDS || type == CONTROLLER_EVENT_ELECT_LEADERS;
+           type == CONTROLLER_EVENT_ALLOCATE_PRODUCER_IDS || type == CONTROLLER_EVENT_ELECT_LEADERS ||
+           type == CONTROLLER_EVENT_ALTER_REASSIGNMENTS || type == CONTROLLER_EVENT_LIST_REASSIGNMENTS;
 }
 
 /* The event with its texts, in one piece of memory. */

@@ -14,10 +14,14 @@
 
 struct controller;
 struct alter_partition_request;
+struct alter_partition_reassignments_request;
+struct alter_partition_reassignments_response;
 struct alter_partition_response;
 struct elect_leaders_request;
 struct elect_leaders_response;
 struct leader_and_isr_response;
+struct list_partition_reassignments_request;
+struct list_partition_reassignments_response;
 struct stop_replica_request;
 struct stop_replica_response;
 
@@ -95,6 +99,8 @@ enum controller_event_type {
     CONTROLLER_EVENT_CONTROLLED_SHUTDOWN,
     CONTROLLER_EVENT_ALLOCATE_PRODUCER_IDS,
     CONTROLLER_EVENT_ELECT_LEADERS,
+    CONTROLLER_EVENT_ALTER_REASSIGNMENTS,
+    CONTROLLER_EVENT_LIST_REASSIGNMENTS,
     CONTROLLER_EVENT_TYPE_COUNT,
 };
 
@@ -134,6 +140,10 @@ struct controller_event {
     struct alter_partition_response *ret_alter_partition;
     const struct elect_leaders_request *elect_leaders;
     struct elect_leaders_response *ret_elect_leaders;
+    const struct alter_partition_reassignments_request *alter_reassignments;
+    struct alter_partition_reassignments_response *ret_alter_reassignments;
+    const struct list_partition_reassignments_request *list_reassignments;
+    struct list_partition_reassignments_response *ret_list_reassignments;
     struct controlled_shutdown_partition **ret_list;
     int32_t *ret_count;
     int64_t *ret_first;

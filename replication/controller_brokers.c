@@ -41,6 +41,7 @@ static enum task_verdict startup_run(struct controller *controller, struct task 
         introduce(controller, self);
         call_replicas(controller, &self->replicas, REPLICA_ONLINE);
         call_elect_offline(controller);
+        call_resume_reassignments(controller, &self->ids);
         return TASK_AGAIN;
     default: break;
     }

@@ -225,6 +225,7 @@ static void end_alter(struct controller *controller, struct alter_task *self) {
         send_metadata_to_all(controller, &self->asked);
     }
     answer_call(controller, KAFKA_NONE);
+    call_complete_reassignments(controller, &self->asked);
 }
 
 static int16_t check_caller(struct controller *controller, int32_t broker_id, int64_t broker_epoch, int16_t unknown) {

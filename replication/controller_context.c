@@ -221,6 +221,62 @@ struct controller_partition *partition_lookup(struct controller *controller, str
     return topic == NULL ? NULL : partition_find(topic, index);
 }
 
+static void set_changing(struct controller_partition *partition, const struct znode_topic_partition *assigned) {
+    int32_t *adding = copy_ids(assigned->adding, assigned->adding_count); /* which may be the ones replaced */
+    int32_t *removing = copy_ids(assigned->removing, assigned->removing_count);
+    free(partition->adding);
+    free(partition->removing);
+    partition->adding = adding;
+    partition->adding_count = assigned->adding_count;
+    partition->removing = removing;
+    partition->removing_count = assigned->removing_count;
+}
+
+void partition_assign(struct controller_partition *partition, const struct znode_topic_partition *assigned) {
+    int32_t known_count = partition->replica_count + partition->leaving_count;
+    struct controller_replica *replicas =
+        xcalloc((size_t)assigned->replica_count + (size_t)known_count + 1, sizeof *replicas);
+    for (int32_t i = 0; i < assigned->replica_count; i++) {
+        const struct controller_replica *known = replica_find(partition, assigned->replicas[i]);
+        replicas[i] = known != NULL ? *known : (struct controller_replica){.broker_id = assigned->replicas[i]};
+    }
+    int32_t count = assigned->replica_count;
+    for (int32_t i = 0; i < known_count; i++) {
+        if (!ids_contain(assigned->replicas, assigned->replica_count, partition->replicas[i].broker_id)) {
+            replicas[count++] = partition->replicas[i];
+        }
+    }
+    free(partition->replicas);
+    partition->replicas = replicas;
+    partition->replica_count = assigned->replica_count;
+    partition->leaving_count = count - assigned->replica_count;
+    set_changing(partition, assigned);
+}
+
+void partition_forget_leaving(struct controller_partition *partition) {
+    partition->leaving_count = 0;
+}
+
+struct znode_topic_partition partition_assignment(struct controller *controller,
+                                                  const struct controller_partition *partition) {
+    struct arena *arena = &controller->arena;
+    struct znode_topic_partition assignment = {
+        .partition = partition->index,
+        .replicas = ARENA_ARRAY(arena, int32_t, partition->replica_count + 1),
+        .replica_count = partition->replica_count,
+        .adding = ARENA_ARRAY(arena, int32_t, partition->adding_count + 1),
+        .adding_count = partition->adding_count,
+        .removing = ARENA_ARRAY(arena, int32_t, partition->removing_count + 1),
+        .removing_count = partition->removing_count,
+    };
+    for (int32_t i = 0; i < partition->replica_count; i++) {
+        assignment.replicas[i] = partition->replicas[i].broker_id;
+    }
+    memcpy(assignment.adding, partition->adding, (size_t)partition->adding_count * sizeof *partition->adding);
+    memcpy(assignment.removing, partition->removing, (size_t)partition->removing_count * sizeof *partition->removing);
+    return assignment;
+}
+
 struct controller_partition *partition_add(struct controller_topic *topic,
                                            const struct znode_topic_partition *assigned) {
     int32_t at = partition_position(topic, assigned->partition);
@@ -232,10 +288,7 @@ struct controller_partition *partition_add(struct controller_topic *topic,
         partition->replicas[i].broker_id = assigned->replicas[i];
     }
     partition->replica_count = assigned->replica_count;
-    partition->adding = copy_ids(assigned->adding, assigned->adding_count);
-    partition->adding_count = assigned->adding_count;
-    partition->removing = copy_ids(assigned->removing, assigned->removing_count);
-    partition->removing_count = assigned->removing_count;
+    set_changing(partition, assigned);
     topic->partitions =
         xrealloc(topic->partitions, ((size_t)topic->partition_count + 1) * sizeof(struct controller_partition *));
     memmove(&topic->partitions[at + 1], &topic->partitions[at],
@@ -278,7 +331,7 @@ void all_partitions(struct controller *controller, struct partition_set *set) {
 /* ---- replicas ---- */
 
 struct controller_replica *replica_find(struct controller_partition *partition, int32_t broker_id) {
-    for (int32_t i = 0; i < partition->replica_count; i++) {
+    for (int32_t i = 0; i < partition->replica_count + partition->leaving_count; i++) {
         if (partition->replicas[i].broker_id == broker_id) {
             return &partition->replicas[i];
         }

@@ -73,9 +73,10 @@ struct controller_partition {
     struct controller_topic *topic;
     int32_t index;
     enum partition_status status;
-    struct controller_replica *replicas; /* assignment order */
+    struct controller_replica *replicas; /* assignment order; behind them those that are leaving */
     int32_t replica_count;
-    int32_t *adding; /* of a reassignment: as the znode has them */
+    int32_t leaving_count; /* no longer assigned, being stopped by the event in progress */
+    int32_t *adding;       /* of a reassignment: as the znode has them */
     int32_t adding_count;
     int32_t *removing;
     int32_t removing_count;
@@ -98,7 +99,7 @@ struct controller_topic {
     int32_t partition_count;
     bool is_queued_for_deletion;
     bool is_deletion_started;
-    bool is_ineligible_for_deletion; /* until something changes: a replica is away, or a reassignment runs */
+    bool is_ineligible_for_deletion; /* until something changes: a replica is away */
     bool is_seen;                    /* scratch of comparing listings */
     struct controller_topic *next_dead;
     UT_hash_handle by_name;
@@ -235,12 +236,19 @@ struct controller_partition *partition_find(struct controller_topic *topic, int3
 struct controller_partition *partition_add(struct controller_topic *topic,
                                            const struct znode_topic_partition *assigned);
 struct controller_partition *partition_lookup(struct controller *controller, struct str topic, int32_t index);
+/* Another assignment: who is in it no longer is leaving, until partition_forget_leaving. */
+void partition_assign(struct controller_partition *partition, const struct znode_topic_partition *assigned);
+void partition_forget_leaving(struct controller_partition *partition);
+/* The assignment as the topic's node has it; lists in the event's arena. */
+struct znode_topic_partition partition_assignment(struct controller *controller,
+                                                  const struct controller_partition *partition);
 void partition_set_state(struct controller_partition *partition, const struct znode_partition_state *state,
                          int32_t controller_epoch, int32_t partition_epoch);
 bool partition_is_reassigning(const struct controller_partition *partition);
 void topic_partitions(struct controller *controller, struct controller_topic *topic, struct partition_set *set);
 void all_partitions(struct controller *controller, struct partition_set *set);
 
+/* Also one that is leaving. */
 struct controller_replica *replica_find(struct controller_partition *partition, int32_t broker_id);
 bool replica_is_online(struct controller *controller, struct controller_partition *partition, int32_t broker_id);
 bool replica_is_reachable(struct controller *controller, struct controller_partition *partition, int32_t broker_id);
@@ -305,6 +313,9 @@ struct topic_reading {
     bool is_found;
 };
 void call_read_topics(struct controller *controller, const struct name_list *names, struct topic_reading *ret);
+/* Asks for the state nodes of the partitions, and takes the replies as the cached states. */
+void ask_states(struct controller *controller, const struct partition_set *partitions);
+void take_states(struct controller *controller, const struct partition_set *partitions);
 /* Refreshes the cached state of the partitions from their state nodes; those without a node lose it. */
 void call_read_states(struct controller *controller, const struct partition_set *partitions);
 /* Deletes every child of `path` (fenced) after listing it with a watch. */
@@ -329,6 +340,52 @@ void call_delete_topics_step(struct controller *controller); /* resumes every de
 void call_fail_deletion(struct controller *controller, const struct replica_set *replicas);
 void call_preferred_node(struct controller *controller);
 
+/* ---- controller_assignment.c, controller_reassign.c, controller_reassign_calls.c ---- */
+
+/* What becomes of one partition's assignment. */
+struct reassignment {
+    struct controller_partition *partition;
+    struct znode_topic_partition wanted; /* replicas, adding and removing */
+    bool is_failed;                      /* nothing was changed, or not all of it: the next event may go on */
+    bool is_complete;                    /* the target is in sync: what leaves, leaves now */
+};
+
+struct reassignment_list {
+    struct reassignment *items;
+    int32_t count;
+    int32_t capacity;
+};
+
+void reassignment_add(struct controller *controller, struct reassignment_list *list,
+                      struct controller_partition *partition, const struct znode_topic_partition *wanted);
+/* Writes the wanted assignments into the topics' nodes, one write per topic, and leaves there what this controller has
+ * not read yet. Those of a topic without a node fail. */
+void call_write_assignments(struct controller *controller, const struct reassignment_list *list);
+/* Raises the leader epochs of the partitions and tells all their replicas. election_error says how it went. */
+void call_raise_epochs(struct controller *controller, const struct partition_set *partitions);
+/* Takes every partition as far towards its wanted assignment as is possible now. */
+void call_reassign(struct controller *controller, const struct reassignment_list *list);
+/* Goes on with what is under way: where one of the brokers is a target, or everywhere (NULL). */
+void call_resume_reassignments(struct controller *controller, const struct id_set *brokers);
+/* Ends the reassignments of these partitions whose targets are in sync by now. */
+void call_complete_reassignments(struct controller *controller, const struct partition_set *partitions);
+void call_reassign_node(struct controller *controller);
+/* Takes these partitions out of the legacy node, which goes when it is empty. */
+void call_forget_in_reassign_node(struct controller *controller, const struct znode_partition_list *gone);
+/* Towards these replicas, from whatever is under way. */
+struct znode_topic_partition reassignment_towards(struct controller *controller,
+                                                  const struct controller_partition *partition, const int32_t *replicas,
+                                                  int32_t count);
+bool reassignment_is_complete(struct controller *controller, struct controller_partition *partition);
+bool reassignment_is_same(const struct znode_topic_partition *a, const struct znode_topic_partition *b);
+/* Kafka's checks of one wish, NULL replicas being a cancel: an error, or 0 and what is wanted. The partition may be
+ * NULL. `ret_message` may be; its text lives in `arena`. */
+int16_t reassignment_check(struct controller *controller, struct arena *arena, struct controller_partition *partition,
+                           const int32_t *replicas, int32_t count, struct znode_topic_partition *ret_wanted,
+                           struct str *ret_message);
+/* Marks those of a list that are named again later on: the last wish for a partition counts. */
+void reassignment_mark_overtaken(struct controller_partition **partitions, int32_t count, bool *ret_is_overtaken);
+
 /* The task of each event. */
 struct task *elect_task(struct controller *controller);
 struct task *controller_node_task(struct controller *controller);
@@ -351,5 +408,8 @@ struct task *alter_partition_task(struct controller *controller);
 struct task *controlled_shutdown_task(struct controller *controller);
 struct task *allocate_producer_ids_task(struct controller *controller);
 struct task *elect_leaders_task(struct controller *controller);
+struct task *reassign_node_task(struct controller *controller);
+struct task *alter_reassignments_task(struct controller *controller);
+struct task *list_reassignments_task(struct controller *controller);
 
 #endif

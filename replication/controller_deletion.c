@@ -113,6 +113,9 @@ static bool is_eligible(const struct controller_topic *topic) {
         return false;
     }
     for (int32_t i = 0; i < topic->partition_count; i++) {
+        if (partition_is_reassigning(topic->partitions[i])) {
+            return false;
+        }
         for (int32_t j = 0; j < topic->partitions[i]->replica_count; j++) {
             if (topic->partitions[i]->replicas[j].status == REPLICA_DELETION_STARTED) {
                 return false;
@@ -254,9 +257,6 @@ static enum task_verdict topic_deletion_run(struct controller *controller, struc
                 continue;
             }
             topic->is_queued_for_deletion = true;
-            for (int32_t j = 0; j < topic->partition_count; j++) {
-                topic->is_ineligible_for_deletion |= partition_is_reassigning(topic->partitions[j]);
-            }
         }
         if (controller->ask_count > 0) {
             return TASK_AGAIN;

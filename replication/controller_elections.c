@@ -380,9 +380,10 @@ struct task *watch_task(struct controller *controller, struct str path) {
         const char *path;
         struct task *(*task)(struct controller *controller);
     } table[] = {
-        {ZNODE_BROKER_IDS, broker_change_task},     {ZNODE_TOPICS, topic_change_task},
-        {ZNODE_DELETE_TOPICS, topic_deletion_task}, {ZNODE_ISR_CHANGES, isr_change_task},
-        {ZNODE_LOG_DIR_EVENTS, log_dir_event_task}, {ZNODE_PREFERRED_REPLICA_ELECTION, preferred_node_task},
+        {ZNODE_BROKER_IDS, broker_change_task},          {ZNODE_TOPICS, topic_change_task},
+        {ZNODE_DELETE_TOPICS, topic_deletion_task},      {ZNODE_ISR_CHANGES, isr_change_task},
+        {ZNODE_LOG_DIR_EVENTS, log_dir_event_task},      {ZNODE_PREFERRED_REPLICA_ELECTION, preferred_node_task},
+        {ZNODE_REASSIGN_PARTITIONS, reassign_node_task},
     };
     struct str name;
     if (str_equal_text(path, ZNODE_CONTROLLER)) {

@@ -256,7 +256,7 @@ void controller_open_broker(struct controller *controller, const struct broker_r
     emit_add_broker(controller, broker_add(controller, reading->id, reading->epoch, &reading->info));
 }
 
-/* Topics with a replica away, or being reassigned, wait with their deletion. */
+/* Topics with a replica away wait with their deletion. */
 static void take_deletions(struct controller *controller, struct failover *self) {
     for (int32_t i = 0; i < self->deletions.count; i++) {
         struct controller_topic *topic = topic_find(controller, self->deletions.items[i]);
@@ -266,7 +266,6 @@ static void take_deletions(struct controller *controller, struct failover *self)
         topic->is_queued_for_deletion = true;
         for (int32_t j = 0; j < topic->partition_count; j++) {
             struct controller_partition *partition = topic->partitions[j];
-            topic->is_ineligible_for_deletion |= partition_is_reassigning(partition);
             for (int32_t k = 0; k < partition->replica_count; k++) {
                 topic->is_ineligible_for_deletion |=
                     !replica_is_online(controller, partition, partition->replicas[k].broker_id);
@@ -371,6 +370,8 @@ static enum task_verdict failover_run(struct controller *controller, struct task
     batch_metadata_all(controller, NULL);
     batch_metadata_full(controller);
     batch_send(controller);
+    call_reassign_node(controller);
+    call_resume_reassignments(controller, NULL);
     call_delete_topics_step(controller);
     call_preferred_node(controller);
     if (controller->config.auto_leader_rebalance) {

@@ -168,14 +168,6 @@ static void on_doubtful_read(struct controller *controller, struct partitions_ta
     }
 }
 
-static void ask_states(struct controller *controller, const struct partition_set *partitions) {
-    for (int32_t i = 0; i < partitions->count; i++) {
-        char path[ZNODE_PATH_SIZE];
-        const struct controller_partition *partition = partitions->items[i];
-        ask_get(controller, znode_partition_state_path(path, partition->topic->name, partition->index), false);
-    }
-}
-
 /* ---- elections ---- */
 
 static struct election_replica view_of(struct controller *controller, struct controller_partition *partition,

@@ -256,26 +256,34 @@ struct read_states {
     struct partition_set partitions;
 };
 
-static enum task_verdict read_states_run(struct controller *controller, struct task *task) {
-    struct read_states *self = CONTAINER_OF(task, struct read_states, task);
-    if (task->phase++ == 0) {
-        for (int32_t i = 0; i < self->partitions.count; i++) {
-            char path[ZNODE_PATH_SIZE];
-            struct controller_partition *partition = self->partitions.items[i];
-            ask_get(controller, znode_partition_state_path(path, partition->topic->name, partition->index), false);
-        }
-        return self->partitions.count > 0 ? TASK_AGAIN : TASK_DONE;
+void ask_states(struct controller *controller, const struct partition_set *partitions) {
+    for (int32_t i = 0; i < partitions->count; i++) {
+        char path[ZNODE_PATH_SIZE];
+        const struct controller_partition *partition = partitions->items[i];
+        ask_get(controller, znode_partition_state_path(path, partition->topic->name, partition->index), false);
     }
-    for (int32_t i = 0; i < self->partitions.count; i++) {
+}
+
+void take_states(struct controller *controller, const struct partition_set *partitions) {
+    for (int32_t i = 0; i < partitions->count; i++) {
         struct znode_partition_state state;
         const struct controller_reply *reply = &controller->replies[i];
-        struct controller_partition *partition = self->partitions.items[i];
+        struct controller_partition *partition = partitions->items[i];
         if (reply->error == 0 && znode_decode_partition_state(&controller->arena, reply->data, &state) == 0) {
             partition_set_state(partition, &state, state.controller_epoch, reply->version);
         } else {
             partition->has_state = false;
         }
     }
+}
+
+static enum task_verdict read_states_run(struct controller *controller, struct task *task) {
+    struct read_states *self = CONTAINER_OF(task, struct read_states, task);
+    if (task->phase++ == 0) {
+        ask_states(controller, &self->partitions);
+        return self->partitions.count > 0 ? TASK_AGAIN : TASK_DONE;
+    }
+    take_states(controller, &self->partitions);
     return TASK_DONE;
 }
 

@@ -115,14 +115,6 @@ static void begin_broker(struct controller *controller, struct replicas_task *se
     }
 }
 
-static void ask_states(struct controller *controller, struct replicas_task *self) {
-    for (int32_t i = 0; i < self->removing.count; i++) {
-        char path[ZNODE_PATH_SIZE];
-        struct controller_partition *partition = self->removing.items[i];
-        ask_get(controller, znode_partition_state_path(path, partition->topic->name, partition->index), false);
-    }
-}
-
 static void finish(struct controller *controller, struct replicas_task *self, struct controller_partition *partition) {
     replica_find(partition, self->broker_id)->status = REPLICA_OFFLINE;
     if (partition->topic->is_queued_for_deletion) {
@@ -238,7 +230,7 @@ static enum task_verdict replicas_run(struct controller *controller, struct task
             break;
         case READ:
             task->phase = self->removing.count > 0 ? STATES_READ : NEXT_BROKER;
-            ask_states(controller, self);
+            ask_states(controller, &self->removing);
             if (self->removing.count > 0) {
                 return TASK_AGAIN;
             }

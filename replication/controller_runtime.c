@@ -455,3 +455,33 @@ void controller_elect_leaders(struct controller_runtime *runtime, const struct e
     };
     step(runtime, &event);
 }
+
+void controller_alter_reassignments(struct controller_runtime *runtime,
+                                    const struct alter_partition_reassignments_request *request, struct arena *arena,
+                                    struct alter_partition_reassignments_response *ret, controller_answer *on_done,
+                                    void *context) {
+    struct controller_event event = {
+        .type = CONTROLLER_EVENT_ALTER_REASSIGNMENTS,
+        .path = STR_NULL,
+        .call = call_create(runtime, on_done, context),
+        .arena = arena,
+        .alter_reassignments = request,
+        .ret_alter_reassignments = ret,
+    };
+    step(runtime, &event);
+}
+
+void controller_list_reassignments(struct controller_runtime *runtime,
+                                   const struct list_partition_reassignments_request *request, struct arena *arena,
+                                   struct list_partition_reassignments_response *ret, controller_answer *on_done,
+                                   void *context) {
+    struct controller_event event = {
+        .type = CONTROLLER_EVENT_LIST_REASSIGNMENTS,
+        .path = STR_NULL,
+        .call = call_create(runtime, on_done, context),
+        .arena = arena,
+        .list_reassignments = request,
+        .ret_list_reassignments = ret,
+    };
+    step(runtime, &event);
+}

@@ -17,9 +17,13 @@
 struct controller_runtime;
 struct arena;
 struct alter_partition_request;
+struct alter_partition_reassignments_request;
+struct alter_partition_reassignments_response;
 struct alter_partition_response;
 struct elect_leaders_request;
 struct elect_leaders_response;
+struct list_partition_reassignments_request;
+struct list_partition_reassignments_response;
 
 struct controller_runtime *controller_runtime_create(const struct controller_config *config, struct clock *clock,
                                                      struct coord *coord, struct transport *transport);
@@ -56,5 +60,14 @@ void controller_allocate_producer_ids(struct controller_runtime *controller, int
 void controller_elect_leaders(struct controller_runtime *controller, const struct elect_leaders_request *request,
                               int16_t version, struct arena *arena, struct elect_leaders_response *ret,
                               controller_answer *on_done, void *context);
+/* Answered when the moves have begun, or ended where nothing had to be copied. */
+void controller_alter_reassignments(struct controller_runtime *controller,
+                                    const struct alter_partition_reassignments_request *request, struct arena *arena,
+                                    struct alter_partition_reassignments_response *ret, controller_answer *on_done,
+                                    void *context);
+void controller_list_reassignments(struct controller_runtime *controller,
+                                   const struct list_partition_reassignments_request *request, struct arena *arena,
+                                   struct list_partition_reassignments_response *ret, controller_answer *on_done,
+                                   void *context);
 
 #endif

@@ -104,20 +104,7 @@ static void ask_restore(struct controller *controller, struct controller_topic *
     node.partitions = ARENA_ARRAY(&controller->arena, struct znode_topic_partition, topic->partition_count + 1);
     node.partition_count = topic->partition_count;
     for (int32_t i = 0; i < topic->partition_count; i++) {
-        struct controller_partition *partition = topic->partitions[i];
-        struct znode_topic_partition *to = &node.partitions[i];
-        *to = (struct znode_topic_partition){
-            .partition = partition->index,
-            .adding = partition->adding,
-            .adding_count = partition->adding_count,
-            .removing = partition->removing,
-            .removing_count = partition->removing_count,
-        };
-        to->replicas = ARENA_ARRAY(&controller->arena, int32_t, partition->replica_count + 1);
-        to->replica_count = partition->replica_count;
-        for (int32_t j = 0; j < partition->replica_count; j++) {
-            to->replicas[j] = partition->replicas[j].broker_id;
-        }
+        node.partitions[i] = partition_assignment(controller, topic->partitions[i]);
     }
     ask_fenced(controller, CONTROLLER_OP_SET, znode_topic_path(path, topic->name),
                znode_encode_topic(&controller->arena, &node), -1);

@@ -135,7 +135,7 @@ KAFKA_ERROR(
     KAFKA_UNKNOWN_PRODUCER_ID, 59, "UNKNOWN_PRODUCER_ID", false, "UnknownProducerIdException",
     "The broker keeps no state for this producer id, perhaps because its last records were deleted by retention.")
 KAFKA_ERROR(KAFKA_REASSIGNMENT_IN_PROGRESS, 60, "REASSIGNMENT_IN_PROGRESS", false, "ReassignmentInProgressException",
-            "A reassignment of partitions is in progress.")
+            "A partition reassignment is in progress.")
 KAFKA_ERROR(KAFKA_DELEGATION_TOKEN_AUTH_DISABLED, 61, "DELEGATION_TOKEN_AUTH_DISABLED", false,
             "DelegationTokenDisabledException", "Delegation tokens are not enabled.")
 KAFKA_ERROR(KAFKA_DELEGATION_TOKEN_NOT_FOUND, 62, "DELEGATION_TOKEN_NOT_FOUND", false,
@@ -185,7 +185,7 @@ KAFKA_ERROR(KAFKA_ELIGIBLE_LEADERS_NOT_AVAILABLE, 83, "ELIGIBLE_LEADERS_NOT_AVAI
 KAFKA_ERROR(KAFKA_ELECTION_NOT_NEEDED, 84, "ELECTION_NOT_NEEDED", true, "ElectionNotNeededException",
             "No election is needed for the topic-partition.")
 KAFKA_ERROR(KAFKA_NO_REASSIGNMENT_IN_PROGRESS, 85, "NO_REASSIGNMENT_IN_PROGRESS", false,
-            "NoReassignmentInProgressException", "No reassignment of partitions is in progress.")
+            "NoReassignmentInProgressException", "No partition reassignment is in progress.")
 KAFKA_ERROR(KAFKA_GROUP_SUBSCRIBED_TO_TOPIC, 86, "GROUP_SUBSCRIBED_TO_TOPIC", false, "GroupSubscribedToTopicException",
             "A topic's offsets cannot be deleted while the group is subscribed to the topic.")
 KAFKA_ERROR(KAFKA_INVALID_RECORD, 87, "INVALID_RECORD", false, "InvalidRecordException",

@@ -4,7 +4,9 @@
 #include "broker/base/check.h"
 #include "broker/protocol/errors.h"
 #include "coordinator-client/znode_path.h"
+#include "generated/protocol/alter_partition_reassignments.h"
 #include "generated/protocol/elect_leaders.h"
+#include "generated/protocol/list_partition_reassignments.h"
 
 static struct arena arena;
 static int32_t call; /* its address names the call */
@@ -105,4 +107,92 @@ int16_t controller_call_elect_all(struct world *world, int32_t controller_id, bo
                                      .ret_elect_leaders = &response};
     world_step(world, controller_id, &event);
     return world->call_error;
+}
+
+static struct str last_message = STR_NULL;
+
+int16_t controller_call_reassign(struct world *world, int32_t controller_id, const struct move *moves, int32_t count) {
+    struct alter_partition_reassignments_request request;
+    struct alter_partition_reassignments_response response;
+    struct alter_partition_reassignments_request_reassignable_topic topic;
+    struct alter_partition_reassignments_request_reassignable_partition partitions[8];
+    int32_t answered = world->calls_answered;
+    renew_arena();
+    alter_partition_reassignments_request_init(&request);
+    alter_partition_reassignments_request_reassignable_topic_init(&topic);
+    CHECK(count <= (int32_t)ARRAY_SIZE(partitions));
+    for (int32_t i = 0; i < count; i++) {
+        alter_partition_reassignments_request_reassignable_partition_init(&partitions[i]);
+        partitions[i].partition_index = moves[i].partition;
+        partitions[i].replicas = (int32_t *)moves[i].replicas;
+        partitions[i].replicas_count = moves[i].replica_count;
+    }
+    topic.name = STR_LITERAL("t");
+    topic.partitions = partitions;
+    topic.partitions_count = count;
+    request.topics = &topic;
+    request.topics_count = 1;
+    struct controller_event event = {.type = CONTROLLER_EVENT_ALTER_REASSIGNMENTS,
+                                     .path = STR_NULL,
+                                     .call = &call,
+                                     .arena = &arena,
+                                     .alter_reassignments = &request,
+                                     .ret_alter_reassignments = &response};
+    world_step(world, controller_id, &event);
+    last_message = STR_NULL;
+    if (world->calls_answered == answered) {
+        return -1;
+    }
+    if (world->call_error != KAFKA_NONE) {
+        return world->call_error;
+    }
+    last_message = response.responses[0].partitions[0].error_message;
+    return response.responses[0].partitions[0].error_code;
+}
+
+const char *controller_call_message(void) {
+    return str_is_null(last_message) ? "" : arena_str(&arena, last_message).data;
+}
+
+static struct str print_list(struct str text, const char *name, const int32_t *ids, int32_t count) {
+    for (int32_t i = 0; i < count; i++) {
+        text = arena_printf(&arena, "%.*s%s%d", STR_ARGS(text), i == 0 ? name : ",", ids[i]);
+    }
+    return text;
+}
+
+const char *controller_call_list(struct world *world, int32_t controller_id, int32_t partition) {
+    struct list_partition_reassignments_request request;
+    struct list_partition_reassignments_response response;
+    struct list_partition_reassignments_request_list_partition_reassignments_topics topic;
+    renew_arena();
+    list_partition_reassignments_request_init(&request);
+    list_partition_reassignments_request_list_partition_reassignments_topics_init(&topic);
+    topic.name = STR_LITERAL("t");
+    topic.partition_indexes = &partition;
+    topic.partition_indexes_count = 1;
+    request.topics = &topic;
+    request.topics_count = partition < 0 ? -1 : 1;
+    struct controller_event event = {.type = CONTROLLER_EVENT_LIST_REASSIGNMENTS,
+                                     .path = STR_NULL,
+                                     .call = &call,
+                                     .arena = &arena,
+                                     .list_reassignments = &request,
+                                     .ret_list_reassignments = &response};
+    world_step(world, controller_id, &event);
+    CHECK(world->call_error == KAFKA_NONE);
+    struct str text = STR_LITERAL("");
+    for (int32_t i = 0; i < response.topics_count; i++) {
+        for (int32_t j = 0; j < response.topics[i].partitions_count; j++) {
+            const struct list_partition_reassignments_response_ongoing_partition_reassignment *at =
+                &response.topics[i].partitions[j];
+            text = arena_printf(&arena, "%.*s%.*s-%d", STR_ARGS(text), STR_ARGS(response.topics[i].name),
+                                at->partition_index);
+            text = print_list(text, " ", at->replicas, at->replicas_count);
+            text = print_list(text, " adding ", at->adding_replicas, at->adding_replicas_count);
+            text = print_list(text, " removing ", at->removing_replicas, at->removing_replicas_count);
+            text = arena_printf(&arena, "%.*s\n", STR_ARGS(text));
+        }
+    }
+    return text.data;
 }

@@ -32,6 +32,20 @@ int32_t controller_call_shutdown(struct world *world, int32_t controller_id, int
 /* Elects leaders of all partitions (unclean: ElectLeaders type 1); the top-level error. */
 int16_t controller_call_elect_all(struct world *world, int32_t controller_id, bool is_unclean);
 
+/* AlterPartitionReassignments of partitions of topic "t", at most 8. */
+struct move {
+    int32_t partition;
+    int32_t replicas[8];
+    int32_t replica_count; /* -1: cancel */
+};
+/* The error of the first partition, or the top-level one; -1 when the controller did not live to say. */
+int16_t controller_call_reassign(struct world *world, int32_t controller_id, const struct move *moves, int32_t count);
+/* The message of that partition, "" for none. */
+const char *controller_call_message(void);
+/* What is under way, one line per partition: "t-0 1,2,3 adding 3 removing 1". Asked of one partition, or of all (-1).
+ * Gone with the next call. */
+const char *controller_call_list(struct world *world, int32_t controller_id, int32_t partition);
+
 #define TEST_TOPIC_ID "Qs-O1kFsRRm0ud19RMuSyQ"
 
 #endif

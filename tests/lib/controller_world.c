@@ -396,8 +396,9 @@ void world_step(struct world *world, int32_t id, struct controller_event *event)
 
 static void fire_all(struct world *world, int32_t id) {
     static const char *const paths[] = {
-        ZNODE_CONTROLLER,  ZNODE_BROKER_IDS,     ZNODE_TOPICS,
-        ZNODE_ISR_CHANGES, ZNODE_LOG_DIR_EVENTS, ZNODE_PREFERRED_REPLICA_ELECTION,
+        ZNODE_CONTROLLER,          ZNODE_BROKER_IDS,     ZNODE_TOPICS,
+        ZNODE_ISR_CHANGES,         ZNODE_LOG_DIR_EVENTS, ZNODE_PREFERRED_REPLICA_ELECTION,
+        ZNODE_REASSIGN_PARTITIONS,
     };
     char found[WORLD_NODES_MAX][64];
     int32_t count = 0;

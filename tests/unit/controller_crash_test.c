@@ -163,6 +163,81 @@ static void rejoin(void) {
     }
 }
 
+/* t-0 on 1, 2 and t-1 on 2, 1: room to move to 3. */
+static void create_on_1_and_2(void) {
+    world_put(world, "/config/topics/t", "{\"version\":1,\"config\":{}}");
+    world_put(world, "/brokers/topics/t", TOPIC("\"0\":[1,2],\"1\":[2,1]"));
+    world_settle(world);
+}
+
+static void reassign(int32_t first, int32_t second) {
+    const struct move wishes[] = {{.partition = 0, .replicas = {first, second}, .replica_count = 2},
+                                  {.partition = 1, .replicas = {second, first}, .replica_count = 2}};
+    controller_call_reassign(world, active, wishes, 2);
+    world_settle(world);
+}
+
+static void move_to_2_and_3(void) {
+    reassign(2, 3);
+}
+
+static void move_to_3_and_1(void) {
+    reassign(3, 1);
+}
+
+static void cancel(void) {
+    const struct move wishes[] = {{.partition = 0, .replica_count = -1}, {.partition = 1, .replica_count = -1}};
+    controller_call_reassign(world, active, wishes, 2);
+    world_settle(world);
+}
+
+static void move_by_node(void) {
+    if (world_find(world, "/admin/reassign_partitions") == NULL) {
+        world_put(world, "/admin/reassign_partitions",
+                  "{\"version\":1,\"partitions\":[{\"topic\":\"t\",\"partition\":0,\"replicas\":[2,3]},"
+                  "{\"topic\":\"t\",\"partition\":1,\"replicas\":[3,2]}]}");
+    }
+    world_settle(world);
+}
+
+/* Every replica of what is moving that lives has caught up, and the leader says so. */
+static bool catch_up_one(const struct znode_topic_partition *partition, struct arena *arena) {
+    char path[ZNODE_PATH_SIZE];
+    struct znode_partition_state state;
+    const struct world_node *node =
+        world_find(world, znode_partition_state_path(path, STR_LITERAL("t"), partition->partition));
+    if (partition->adding_count + partition->removing_count == 0 ||
+        znode_decode_partition_state(arena, (struct slice){node->data, node->size}, &state) != 0) {
+        return false;
+    }
+    struct alter_wish wish = {.broker_id = state.leader,
+                              .version = 3,
+                              .partition = partition->partition,
+                              .leader_epoch = state.leader_epoch,
+                              .partition_epoch = node->version};
+    for (int32_t i = 0; i < partition->replica_count; i++) {
+        if (world_find(world, znode_broker_path(path, partition->replicas[i])) != NULL) {
+            wish.isr[wish.isr_count++] = partition->replicas[i];
+        }
+    }
+    controller_call_alter(world, active, &wish);
+    return world->controllers[active] != NULL;
+}
+
+static void catch_up(void) {
+    for (int32_t i = 0; world->controllers[active] != NULL && i < 2; i++) {
+        const struct world_node *node = world_find(world, "/brokers/topics/t");
+        struct znode_topic topic;
+        struct arena arena;
+        arena_init(&arena, SIZE_MAX);
+        if (node != NULL && znode_decode_topic(&arena, (struct slice){node->data, node->size}, &topic) == 0 &&
+            catch_up_one(&topic.partitions[i], &arena)) {
+            world_settle(world);
+        }
+        arena_deinit(&arena);
+    }
+}
+
 static void fail_directory(void) {
     world->storage_error = 1; /* of partition 0 ... */
     world->storage_broker = 1;
@@ -238,6 +313,53 @@ static const struct flow flows[] = {
      .run = rebalance,
      .is_call = true,
      .writes_min = 1},
+    {.name = "a reassignment begins",
+     .before = {create_on_1_and_2},
+     .run = move_to_2_and_3,
+     .is_call = true,
+     .writes_min = 3},
+    {.name = "a reassignment ends",
+     .before = {create_on_1_and_2, move_to_2_and_3},
+     .run = catch_up,
+     .is_call = true,
+     .after = {catch_up, elect_preferred},
+     .writes_min = 8},
+    {.name = "a reassignment is cancelled",
+     .before = {create_on_1_and_2, move_to_2_and_3},
+     .run = cancel,
+     .is_call = true,
+     .after = {elect_preferred},
+     .writes_min = 3},
+    {.name = "a reassignment overtakes another",
+     .before = {create_on_1_and_2, move_to_2_and_3},
+     .run = move_to_3_and_1,
+     .is_call = true,
+     .writes_min = 3},
+    {.name = "a reassignment is asked for by the legacy node",
+     .before = {create_on_1_and_2},
+     .run = move_by_node,
+     .writes_min = 3},
+    {.name = "a reassignment by the legacy node ends",
+     .before = {create_on_1_and_2, move_by_node},
+     .run = catch_up,
+     .is_call = true,
+     .after = {catch_up, elect_preferred},
+     .writes_min = 9},
+    {.name = "a target of a reassignment dies and returns",
+     .before = {create_on_1_and_2, move_to_2_and_3, kill_3},
+     .run = return_3,
+     .after = {catch_up, elect_preferred},
+     .writes_min = 2},
+    {.name = "a source of a reassignment dies",
+     .before = {create_on_1_and_2, move_to_3_and_1},
+     .run = kill_2,
+     .after = {catch_up, elect_preferred},
+     .writes_min = 2},
+    {.name = "a topic is deleted while it moves",
+     .before = {create_on_1_and_2, move_to_2_and_3, ask_deletion},
+     .run = catch_up,
+     .is_call = true,
+     .writes_min = 12},
     {.name = "a directory fails", .before = {create}, .run = fail_directory, .is_call = true, .writes_min = 2},
     {.name = "an unclean leader is elected",
      .before = {create_unclean, kill_2, kill_3},
@@ -250,11 +372,13 @@ static const struct flow flows[] = {
      .writes_min = 2},
 };
 
-/* Paths, and of partition states leader, in-sync set and recovery: what must not depend on who was controller when. */
+/* Paths, assignments, and of partition states leader, in-sync set and recovery: what must not depend on who was
+ * controller when. */
 static int print_node(const struct world_node *node, char *line, size_t size) {
     struct znode_partition_state state;
     struct arena arena;
-    int at = snprintf(line, size, "%s", node->path);
+    bool is_topic = strcmp(node->path, "/brokers/topics/t") == 0;
+    int at = snprintf(line, size, "%s %.*s", node->path, is_topic ? node->size : 0, (const char *)node->data);
     if (strstr(node->path, "/state") == NULL) {
         return at;
     }
@@ -270,7 +394,7 @@ static int print_node(const struct world_node *node, char *line, size_t size) {
 }
 
 static void summarize(char *text, size_t size) {
-    static char lines[WORLD_NODES_MAX][256];
+    static char lines[WORLD_NODES_MAX][512];
     size_t used = 0;
     for (int32_t i = 0; i < world->node_count; i++) {
         print_node(&world->nodes[i], lines[i], sizeof lines[i]);

@@ -113,6 +113,21 @@ DOUBLE void controller_elect_leaders(struct controller_runtime *controller, cons
     on_done(context, fake_controller_error);
 }
 
+DOUBLE void controller_alter_reassignments(struct controller_runtime *controller,
+                                           const struct alter_partition_reassignments_request *request,
+                                           struct arena *arena, struct alter_partition_reassignments_response *ret,
+                                           controller_answer *on_done, void *context) {
+    (void)controller, (void)request, (void)arena, (void)ret;
+    on_done(context, fake_controller_error);
+}
+DOUBLE void controller_list_reassignments(struct controller_runtime *controller,
+                                          const struct list_partition_reassignments_request *request,
+                                          struct arena *arena, struct list_partition_reassignments_response *ret,
+                                          controller_answer *on_done, void *context) {
+    (void)controller, (void)request, (void)arena, (void)ret;
+    on_done(context, fake_controller_error);
+}
+
 static void reply_answer(struct exchange *exchange, const struct answer *answer) {
     struct reply *reply = CONTAINER_OF(exchange, struct reply, exchange);
     ck_assert(!reply->is_answered && !reply->is_silent && !reply->is_closed);
