@@ -28,14 +28,16 @@ $(BUILD)/tests/replay: $(BUILD)/obj/tests/bench/replay.o $(LIBRARY)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) $^ $(LIBS) -o $@
 
-$(BUILD)/tests/bench_groups: $(BUILD)/obj/tests/bench/groups.o $(TEST_LIB_OBJECTS) $(LIBRARY)
+BENCH_PROGRAMS := $(BUILD)/tests/bench_groups $(BUILD)/tests/bench_compaction
+
+$(BENCH_PROGRAMS): $(BUILD)/tests/bench_%: $(BUILD)/obj/tests/bench/%.o $(TEST_LIB_OBJECTS) $(LIBRARY)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) $^ -lcheck -lsubunit -lrt $(LIBS) -o $@
-$(BUILD)/obj/tests/bench/groups.o: | $(GENERATED) $(MESSAGE_INDEX)
+$(BENCH_PROGRAMS:$(BUILD)/tests/bench_%=$(BUILD)/obj/tests/bench/%.o): | $(GENERATED) $(MESSAGE_INDEX)
 
 .PHONY: bench
-## make bench           CPU per gigabyte and per request of three brokers; what groups cost
-bench: deps $(BUILD)/tests/bench_groups
+## make bench           what a broker costs: requests, groups, compaction, starting; beside the goals
+bench: deps $(BENCH_PROGRAMS)
 	@$(MAKE) -s all
-	@CK_FORK=no $(BUILD)/tests/bench_groups
+	@for program in $(BENCH_PROGRAMS); do CK_FORK=no $$program || exit 1; done
 	@tests/bench/run

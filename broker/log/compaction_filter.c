@@ -206,16 +206,21 @@ static int64_t timestamp_of(const struct record_batch *header, const struct reco
                : (int64_t)((uint64_t)header->base_timestamp + (uint64_t)record->timestamp_delta);
 }
 
-/* First pass: what stays. The batch is the workspace's `unpacked`. */
+/* First pass: what stays. The batch is the workspace's `unpacked`; the verdicts, a byte a record, lie in `converted`
+ * until a batch is built there, because looking up a key costs more than copying its record. */
 static int count_kept(const struct compaction_rules *rules, const struct record_batch *header,
-                      const struct batch_plan *plan, struct slice records, struct rebuilt *ret) {
+                      const struct batch_plan *plan, struct record_workspace *workspace, struct rebuilt *ret) {
+    struct slice records = {workspace->unpacked.data, (int32_t)workspace->unpacked.size};
     struct record_iterator iterator;
     struct record_view record;
     int more;
     *ret = (struct rebuilt){.max_timestamp = -1};
+    workspace->converted.size = 0;
     record_iterator_begin_memory(&iterator, records, header->record_count);
     while ((more = record_iterator_next(&iterator, &record)) > 0) {
-        if (keeps_record(rules, header, plan, &record)) {
+        bool is_kept = keeps_record(rules, header, plan, &record);
+        byte_buffer_append(&workspace->converted, is_kept ? "\1" : "", 1);
+        if (is_kept) {
             ret->records++;
             ret->has_tombstones = ret->has_tombstones || record.value_size < 0;
         }
@@ -224,9 +229,9 @@ static int count_kept(const struct compaction_rules *rules, const struct record_
 }
 
 /* Second pass: the kept records, timestamps counted from the new base. */
-static int copy_kept(const struct compaction_rules *rules, const struct record_batch *header,
-                     const struct batch_plan *plan, int64_t horizon_ms, struct record_workspace *workspace,
+static int copy_kept(const struct record_batch *header, int64_t horizon_ms, struct record_workspace *workspace,
                      struct rebuilt *rebuilt) {
+    const uint8_t *verdict = workspace->converted.data;
     struct slice records = {workspace->unpacked.data, (int32_t)workspace->unpacked.size};
     struct record_iterator iterator;
     struct record_view record;
@@ -234,7 +239,7 @@ static int copy_kept(const struct compaction_rules *rules, const struct record_b
     workspace->records.size = 0;
     record_iterator_begin_memory(&iterator, records, header->record_count);
     while ((more = record_iterator_next(&iterator, &record)) > 0) {
-        if (!keeps_record(rules, header, plan, &record)) {
+        if (*verdict++ == 0) {
             continue;
         }
         int64_t timestamp = timestamp_of(header, &record);
@@ -279,10 +284,10 @@ static void build_empty(const struct record_batch *header, struct slice bytes, s
     write_header(&workspace->converted, header, (uint16_t)(header->attributes & ~gone), -1, header->max_timestamp, 0);
 }
 
-static int build_kept(const struct compaction_rules *rules, const struct record_batch *header, struct slice bytes,
-                      const struct batch_plan *plan, int64_t horizon_ms, struct record_workspace *workspace) {
+static int build_kept(const struct record_batch *header, struct slice bytes, int64_t horizon_ms,
+                      struct record_workspace *workspace) {
     struct rebuilt rebuilt = {.max_timestamp = -1};
-    int error = copy_kept(rules, header, plan, horizon_ms, workspace, &rebuilt);
+    int error = copy_kept(header, horizon_ms, workspace, &rebuilt);
     if (error != 0) {
         return error;
     }
@@ -316,8 +321,7 @@ int compaction_filter(const struct compaction_rules *rules, struct compaction_tr
     int error = record_batch_unpack(bytes, header, workspace);
     struct rebuilt kept = {0};
     if (error == 0) {
-        struct slice records = {workspace->unpacked.data, (int32_t)workspace->unpacked.size};
-        error = count_kept(rules, header, &plan, records, &kept);
+        error = count_kept(rules, header, &plan, workspace, &kept);
     }
     if (error != 0) {
         return error;
@@ -339,8 +343,7 @@ int compaction_filter(const struct compaction_rules *rules, struct compaction_tr
         return 0;
     }
     int64_t retention_ms = MIN(rules->delete_retention_ms, INT64_MAX - rules->wall_ms);
-    error = build_kept(rules, header, bytes, &plan, begins_to_age ? rules->wall_ms + retention_ms : plan.horizon_ms,
-                       workspace);
+    error = build_kept(header, bytes, begins_to_age ? rules->wall_ms + retention_ms : plan.horizon_ms, workspace);
     *ret_bytes = built(&workspace->converted);
     return error;
 }

@@ -27,18 +27,21 @@ void offset_map_init(struct offset_map *map, int64_t bytes_max, double load_fact
                                .latest_offset = -1};
     map->slots = free_slots(map->slot_count);
     map->digest = EVP_MD_CTX_new();
-    CHECK(map->digest != NULL);
+    /* Named once: EVP_sha256() would be looked up anew for every key, which costs twice what hashing it does. */
+    map->digest_kind = EVP_MD_fetch(NULL, "SHA256", NULL);
+    CHECK(map->digest != NULL && map->digest_kind != NULL);
 }
 
 void offset_map_deinit(struct offset_map *map) {
     free(map->slots);
     EVP_MD_CTX_free(map->digest);
+    EVP_MD_free(map->digest_kind);
     *map = (struct offset_map){0};
 }
 
 static void hash_key(const struct offset_map *map, struct slice key, uint64_t ret_hash[2]) {
     uint8_t digest[EVP_MAX_MD_SIZE];
-    int ok = EVP_DigestInit_ex(map->digest, EVP_sha256(), NULL);
+    int ok = EVP_DigestInit_ex(map->digest, map->digest_kind, NULL);
     CHECK(ok == 1);
     ok = EVP_DigestUpdate(map->digest, key.data, (size_t)MAX(key.size, 0));
     CHECK(ok == 1);
