@@ -14,3 +14,10 @@ dist: all
 ## make deb             build/dist/ottla_RELEASE_ARCH.deb, the same tree below /opt/ottla with the unit
 deb: dist
 	@packaging/deb $(DIST) $(RELEASE)
+
+.PHONY: test-deploy
+## make test-deploy     the Ansible plays on eight Debian hosts in namespaces (root; PHASES=name...)
+test-deploy: deps
+	@scripts/deps.sh deploy
+	@$(MAKE) -s all $(BUILD)/tests/witness
+	@tests/deploy/deploy_test $(PHASES)
