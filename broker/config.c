@@ -64,24 +64,31 @@ enum config_key config_find(struct str name) {
 
 #define NEAREST_NAME_MAX 96
 
-/* Levenshtein's distance, for names of at most NEAREST_NAME_MAX characters. */
-static int distance(const char *a, const char *b) {
+/* Levenshtein's distance, for names of at most NEAREST_NAME_MAX characters; `limit` when it is not below that. */
+static int distance(const char *a, const char *b, int limit) {
     int row[NEAREST_NAME_MAX + 1];
     int b_size = (int)strlen(b);
+    if (abs((int)strlen(a) - b_size) >= limit) {
+        return limit;
+    }
     for (int j = 0; j <= b_size; j++) {
         row[j] = j;
     }
     for (int i = 0; a[i] != '\0'; i++) {
         int diagonal = row[0];
-        row[0] = i + 1;
+        int least = row[0] = i + 1;
         for (int j = 0; j < b_size; j++) {
             int replaced = diagonal + (a[i] != b[j]);
             diagonal = row[j + 1];
             int shifted = MIN(row[j], row[j + 1]) + 1;
             row[j + 1] = MIN(replaced, shifted);
+            least = MIN(least, row[j + 1]);
+        }
+        if (least >= limit) {
+            return limit; /* it only grows */
         }
     }
-    return row[b_size];
+    return MIN(row[b_size], limit);
 }
 
 const char *config_nearest(const char *name) {
@@ -95,7 +102,7 @@ const char *config_nearest(const char *name) {
         if (strlen(known) > NEAREST_NAME_MAX || definitions[key].dynamic == CONFIG_DYNAMIC_ONLY) {
             continue;
         }
-        int found = distance(name, known);
+        int found = distance(name, known, best);
         if (found < best) {
             best = found;
             nearest = known;
