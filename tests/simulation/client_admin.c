@@ -51,6 +51,17 @@ static int32_t controller_or_any(struct workload *workload) {
     return controller != NULL && client_draw(workload, 0, 3) > 0 ? controller->id : client_any_broker(workload);
 }
 
+/* Returns how many settings there are. */
+static int32_t choose_cleanup(enum cleanup cleanup, struct create_topics_request_creatable_topic_config ret[2]) {
+    create_topics_request_creatable_topic_config_init(&ret[0]);
+    create_topics_request_creatable_topic_config_init(&ret[1]);
+    ret[0].name = STR_LITERAL("cleanup.policy");
+    ret[0].value = cleanup == CLEANUP_COMPACT ? STR_LITERAL("compact") : STR_LITERAL("compact,delete");
+    ret[1].name = STR_LITERAL("retention.ms");
+    ret[1].value = STR_LITERAL("20000");
+    return (int32_t)cleanup;
+}
+
 static void create_topic(struct client *client, int32_t slot) {
     struct workload *workload = client->workload;
     char name[16];
@@ -60,6 +71,9 @@ static void create_topic(struct client *client, int32_t slot) {
     topic.name = str_from(name);
     topic.num_partitions = workload->world->plan->topics[slot].partitions;
     topic.replication_factor = (int16_t)workload->world->plan->topics[slot].replication;
+    struct create_topics_request_creatable_topic_config configs[2];
+    topic.configs = configs;
+    topic.configs_count = choose_cleanup(workload->world->plan->topics[slot].cleanup, configs);
     struct create_topics_request request;
     create_topics_request_init(&request);
     request.topics = &topic;

@@ -396,6 +396,7 @@ void member_start(struct member *member) {
     member_create(member, workload, member->group, member->number, member->node);
     member->stays = stays;
     member->clock = sim_clock_create(cluster->sim, 0);
+    sim_clock_set_outside(member->clock);
     sim_network_join(cluster->network, member->node, member->clock);
     member->transport = sim_transport_create(cluster->network, member->node);
     if (member->number < member_plan(member)->static_members) {
@@ -421,7 +422,10 @@ void member_crash(struct member *member) {
 }
 
 static void crash_now(void *context) {
-    member_crash(context);
+    struct member *member = context;
+    if (member->is_leaving) { /* else it is back already */
+        member_crash(member);
+    }
 }
 
 static void on_left(void *context, int error, const uint8_t *body, size_t size) {

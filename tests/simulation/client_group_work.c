@@ -250,7 +250,8 @@ static void on_fetched(void *context, int error, const uint8_t *body, size_t siz
         const struct fetch_response_partition_data *data = &response.responses[0].partitions[0];
         if (data->error_code == KAFKA_NONE && data->diverging_epoch.end_offset < 0) {
             take_records(member, &member->owned[member->fetching], data);
-            pause_ms = member_draw(member, 0, data->records.size > 0 ? member_plan(member)->processing_ms : BACKOFF_MS);
+            bool is_slow = data->records.size > 0 && !member->workload->is_settled;
+            pause_ms = member_draw(member, 0, is_slow ? member_plan(member)->processing_ms : BACKOFF_MS / 2);
         }
     }
     timer_stop(member->clock, &member->work_timer);

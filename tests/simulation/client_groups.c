@@ -98,6 +98,9 @@ void groups_start(struct workload *workload) {
 void groups_settle(struct workload *workload) {
     for (int32_t i = 0; i < workload->member_count; i++) {
         if (workload->members[i].stays) {
+            if (workload->members[i].is_leaving) {
+                member_crash(&workload->members[i]);
+            }
             start_now(&workload->members[i]);
         }
     }

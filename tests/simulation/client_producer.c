@@ -166,6 +166,7 @@ static void produce(struct client_partition *partition) {
         .timestamp_ms = clock_wall_ms(client->clock),
         .first = value_of(partition, partition->next_number),
         .count = partition->batch_count,
+        .key_count = topic->key_count,
     };
     uint8_t bytes[WORKLOAD_BATCH_MAX];
     struct produce_request_partition_produce_data data;

@@ -90,6 +90,18 @@ static void set_group_settings(struct properties *properties, const struct plan 
     set(properties, "group.initial.rebalance.delay.ms", "500");
 }
 
+static void set_cleaner_settings(struct properties *properties, const struct plan *plan) {
+    if (!plan->cleans) {
+        return;
+    }
+    set(properties, "log.cleaner.backoff.ms", "%" PRId64, plan->clean_backoff_ms);
+    set(properties, "log.cleaner.min.cleanable.ratio", "%g", plan->clean_ratio);
+    set(properties, "log.cleaner.delete.retention.ms", "%" PRId64, plan->tombstone_ms);
+    if (plan->clean_bytes_per_second > 0) {
+        set(properties, "log.cleaner.io.max.bytes.per.second", "%" PRId64, plan->clean_bytes_per_second);
+    }
+}
+
 /* Short times and small segments, so that rolls, checkpoints and elections happen often. */
 static struct config *make_config(const struct machine *machine) {
     const struct plan *plan = machine->cluster->plan;
@@ -117,6 +129,7 @@ static struct config *make_config(const struct machine *machine) {
     set(&properties, "log.segment.delete.delay.ms", "1500");
     set(&properties, "leader.imbalance.check.interval.seconds", "15");
     set_group_settings(&properties, plan);
+    set_cleaner_settings(&properties, plan);
     set(&properties, "auto.create.topics.enable", "false");
     set(&properties, "unclean.leader.election.enable", "false");
     struct config *config = NULL;
@@ -171,8 +184,15 @@ static void on_failed(void *context, const char *message) {
     }
 }
 
-static void on_effect(void *context) {
+static bool is_of_cleaner(const char *name) {
+    return strstr(name, ".cleaned") != NULL || strstr(name, ".swap") != NULL || strstr(name, ".deleted") != NULL;
+}
+
+static void on_effect(void *context, const char *name) {
     struct machine *machine = context;
+    if (machine->crash_in_cleaning > 0 && is_of_cleaner(name) && --machine->crash_in_cleaning == 0) {
+        machine->crash_in_effects = 1;
+    }
     if (machine->crash_in_effects > 0 && --machine->crash_in_effects == 0) {
         if (sim_running(machine->cluster->sim) == machine->clock) {
             cluster_kill(machine, false, 500 + (int64_t)random_below(machine->cluster->random, 12000));
@@ -213,6 +233,7 @@ void cluster_start(struct machine *machine) {
     machine->incarnation++;
     machine->crash_in_effects = 0;
     machine->crash_in_writes = 0;
+    machine->crash_in_cleaning = 0;
     machine->is_stopped = false;
     machine->paused_until_ms = 0;
     machine->clock = sim_clock_create(cluster->sim, machine->wall_offset_ms);

@@ -40,10 +40,11 @@ struct machine {
     struct sim_event *restart;
     int64_t wall_offset_ms;
     int64_t paused_until_ms;
-    bool is_lossy;            /* lost power and has not been through recovery and back in sync since */
-    bool is_stopped;          /* was asked to stop, or failed, and has not started again */
-    int64_t crash_in_writes;  /* dies after that many more transactions of its session; 0: no */
-    int64_t crash_in_effects; /* dies before that many more changes of its disk; 0: no */
+    bool is_lossy;             /* lost power and has not been through recovery and back in sync since */
+    bool is_stopped;           /* was asked to stop, or failed, and has not started again */
+    int64_t crash_in_writes;   /* dies after that many more transactions of its session; 0: no */
+    int64_t crash_in_effects;  /* dies before that many more changes of its disk; 0: no */
+    int64_t crash_in_cleaning; /* likewise, of files the cleaner makes or takes away */
 };
 
 struct cluster {

@@ -54,6 +54,8 @@ struct faults {
     int64_t counts[FAULT_KIND_COUNT];
     int64_t pause_ms; /* between two faults, on average */
     struct sim_event *next;
+    struct random cleaning_random; /* a stream of its own: when a broker dies while its cleaner works */
+    struct sim_event *next_cleaning;
     bool is_stopped;
 };
 
@@ -200,6 +202,7 @@ static bool power(struct faults *faults, struct machine *machine) {
     for (int32_t i = 0; i < faults->cluster->count; i++) {
         faults->cluster->machines[i].crash_in_effects = 0;
         faults->cluster->machines[i].crash_in_writes = 0;
+        faults->cluster->machines[i].crash_in_cleaning = 0;
         coord_join(faults, i + 1, 0);
         disk_whole(faults, i + 1, 0);
     }
@@ -296,6 +299,33 @@ static void on_fault(void *context) {
     schedule(faults);
 }
 
+/* ---- a broker dies while its cleaner works, in every third seed that cleans ---- */
+
+static void on_cleaning(void *context);
+
+static void schedule_cleaning(struct faults *faults) {
+    int64_t after_ms = 500 + (int64_t)random_below(&faults->cleaning_random, 8000);
+    faults->next_cleaning = sim_at(faults->cluster->sim, after_ms, on_cleaning, faults);
+}
+
+static void on_cleaning(void *context) {
+    struct faults *faults = context;
+    uint64_t count = (uint64_t)faults->cluster->count;
+    struct machine *machine =
+        cluster_machine(faults->cluster, 1 + (int32_t)random_below(&faults->cleaning_random, count));
+    int64_t effects = 1 + (int64_t)random_below(&faults->cleaning_random, 25);
+    if (!any_lossy(faults) && machine->state == MACHINE_SERVING) {
+        machine->crash_in_cleaning = effects;
+    }
+    schedule_cleaning(faults);
+}
+
+static bool dies_cleaning(struct faults *faults) {
+    const struct plan *plan = faults->world->plan;
+    /* That script needs quiet while a machine is lossy. */
+    return random_below(&faults->cleaning_random, 3) == 0 && plan->cleans && plan->script != SCRIPT_DIRTY_AFTER_CLEAN;
+}
+
 struct faults *faults_create(struct world *world, struct workload *workload) {
     struct faults *faults = xcalloc(1, sizeof *faults);
     faults->world = world;
@@ -332,6 +362,10 @@ void faults_destroy(struct faults *faults) {
 void faults_start(struct faults *faults) {
     script_start(faults->script);
     schedule(faults);
+    random_seed(&faults->cleaning_random, plan_seed(faults->world->plan->seed, STREAM_CLEANING, 1));
+    if (dies_cleaning(faults)) {
+        schedule_cleaning(faults);
+    }
 }
 
 void faults_stop(struct faults *faults) {
@@ -341,11 +375,16 @@ void faults_stop(struct faults *faults) {
         sim_cancel(faults->cluster->sim, faults->next);
         faults->next = NULL;
     }
+    if (faults->next_cleaning != NULL) {
+        sim_cancel(faults->cluster->sim, faults->next_cleaning);
+        faults->next_cleaning = NULL;
+    }
     sim_network_heal(faults->cluster->network);
     sim_coord_server_set_available(faults->cluster->coord, true);
     for (int32_t i = 0; i < faults->cluster->count; i++) {
         faults->cluster->machines[i].crash_in_effects = 0;
         faults->cluster->machines[i].crash_in_writes = 0;
+        faults->cluster->machines[i].crash_in_cleaning = 0;
         coord_join(faults, i + 1, 0);
         sim_disk_fail_once(faults->cluster->machines[i].disk, NULL, 0, 0);
         disk_whole(faults, i + 1, 0);

@@ -43,7 +43,12 @@
     X(GROUP_MOVED, 100, "a group served by another coordinator")                                                       \
     X(GROUP_LOADING, 300, "a group asked for while it was loaded")                                                     \
     X(GROUP_DIED_REBALANCING, 50, "coordinator died in a rebalance")                                                   \
-    X(GROUP_DIED_STORING, 10, "coordinator died with records not yet replicated")
+    X(GROUP_DIED_STORING, 10, "coordinator died with records not yet replicated")                                      \
+    X(LOG_CLEANED, 1000, "a log cleaned")                                                                              \
+    X(OFFSETS_CLEANED, 50, "__consumer_offsets cleaned")                                                               \
+    X(TOMBSTONE_GONE, 20, "a tombstone removed in the end")                                                            \
+    X(DIED_CLEANING, 20, "broker died with unfinished output of the cleaner")                                          \
+    X(DIED_SWAPPING, 5, "broker died while segments were swapped")
 enum mark {
 #define X(name, floor, text) MARK_##name,
     MARKS(X)

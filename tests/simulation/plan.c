@@ -76,6 +76,26 @@ static void draw_groups(struct plan *plan, struct random *random) {
     plan->admin[ADMIN_RETENTION] = false;
 }
 
+static void draw_cleaning(struct plan *plan, struct random *random) {
+    if (!one_in(random, 3)) {
+        return;
+    }
+    plan->cleans = true;
+    plan->clean_ratio = (double)draw(random, 0, 50) / 100;
+    plan->clean_backoff_ms = INT64_C(250) << random_below(random, 5);
+    plan->clean_bytes_per_second = one_in(random, 2) ? INT64_C(2000) << random_below(random, 5) : 0;
+    plan->tombstone_ms = INT64_C(2000) << random_below(random, 5);
+    if (plan->script != SCRIPT_INDEX_ERROR) {
+        plan->segment_bytes = MIN(plan->segment_bytes, 4096);
+    }
+    for (int32_t i = 0; i < plan->topic_count; i++) {
+        bool is_compacted = i == 0 || one_in(random, 2);
+        bool may_be_both = one_in(random, 3) && plan->group_count == 0; /* groups need what nobody has read yet */
+        plan->topics[i].cleanup = !is_compacted ? CLEANUP_DELETE : may_be_both ? CLEANUP_BOTH : CLEANUP_COMPACT;
+        plan->topics[i].key_count = is_compacted ? (int32_t)draw(random, 1, 40) : 0;
+    }
+}
+
 void plan_draw(struct plan *plan, uint64_t seed) {
     struct random random;
     *plan = (struct plan){.seed = seed};
@@ -106,6 +126,8 @@ void plan_draw(struct plan *plan, uint64_t seed) {
     }
     random_seed(&random, plan_seed(seed, STREAM_GROUPS, 0));
     draw_groups(plan, &random);
+    random_seed(&random, plan_seed(seed, STREAM_CLEANING, 0));
+    draw_cleaning(plan, &random);
 }
 
 int32_t plan_offsets_replication(const struct plan *plan) {
@@ -138,7 +160,9 @@ void plan_print(const struct plan *plan, FILE *to) {
     fprintf(to, "%d brokers with %d directories, min.insync.replicas %d, segments of %d; topics", plan->brokers,
             plan->log_dirs, plan->min_insync, plan->segment_bytes);
     for (int32_t i = 0; i < plan->topic_count; i++) {
-        fprintf(to, " %dx%d", plan->topics[i].partitions, plan->topics[i].replication);
+        static const char *const cleanups[] = {"", " compact", " compact,delete"};
+        fprintf(to, " %dx%d%s", plan->topics[i].partitions, plan->topics[i].replication,
+                cleanups[plan->topics[i].cleanup]);
     }
     fprintf(to, "; producers");
     for (int32_t i = 0; i < plan->producer_count; i++) {

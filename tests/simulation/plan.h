@@ -63,6 +63,9 @@ enum script_kind {
         SCRIPT_KIND_COUNT
 };
 
+/* cleanup.policy */
+enum cleanup { CLEANUP_DELETE, CLEANUP_COMPACT, CLEANUP_BOTH };
+
 struct plan_group {
     int32_t members;
     int32_t static_members; /* of them, the first ones */
@@ -83,6 +86,8 @@ struct plan {
     struct {
         int32_t partitions;
         int32_t replication;
+        enum cleanup cleanup;
+        int32_t key_count; /* of a partition's records when it is compacted, else 0: they have none */
     } topics[PLAN_TOPICS_MAX];
     int32_t producer_count;
     struct {
@@ -105,6 +110,11 @@ struct plan {
     struct plan_group groups[PLAN_GROUPS_MAX];
     int32_t offsets_partitions;
     int32_t offsets_segment_bytes;
+    bool cleans; /* soon and often; else the cleaner has nothing to do within a run */
+    double clean_ratio;
+    int64_t clean_backoff_ms;
+    int64_t clean_bytes_per_second; /* 0 no limit */
+    int64_t tombstone_ms;           /* delete.retention.ms */
 };
 
 void plan_draw(struct plan *plan, uint64_t seed);

@@ -12,6 +12,7 @@
 #include "tests/simulation/checkers/checker.h"
 #include "tests/simulation/checkers/convergence.h"
 #include "tests/simulation/checkers/exposed.h"
+#include "tests/simulation/checkers/keys.h"
 #include "tests/simulation/faults.h"
 #include "tests/simulation/group_history.h"
 #include "tests/simulation/sim_heap.h"
@@ -108,9 +109,10 @@ static void open_run(struct run *run, uint64_t seed, bool is_verbose) {
     run->cluster = cluster_create(&run->plan);
     run->world = (struct world){.plan = &run->plan,
                                 .cluster = run->cluster,
-                                .topics = topics_create(run->cluster->sim),
+                                .topics = topics_create(run->cluster->sim, &run->plan),
                                 .values = values_create(),
                                 .exposed = exposed_create(),
+                                .keys = keys_create(),
                                 .groups = xcalloc(1, sizeof(struct group_history)),
                                 .marks = &run->marks};
     run->checkers = checkers_create(&run->world);
@@ -139,6 +141,7 @@ static void close_run(struct run *run) {
     checkers_destroy(run->checkers);
     exposed_destroy(run->world.exposed);
     free(run->world.groups);
+    keys_destroy(run->world.keys);
     values_destroy(run->world.values);
     topics_destroy(run->world.topics);
     trace_set_sink(NULL, NULL);

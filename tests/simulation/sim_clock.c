@@ -46,6 +46,7 @@ struct sim_clock {
     int64_t wall_offset_ms;
     int64_t paused_until_ms;
     bool is_dead;
+    bool is_outside; /* what its events allocate is the simulator's */
     struct posted *queue;
     int32_t queue_begin, queue_count, queue_capacity;
     struct sim_event *drain;
@@ -198,7 +199,7 @@ bool sim_step(struct sim *sim) {
         return true;
     }
     sim->running = owner;
-    sim_heap_enter(owner);
+    sim_heap_enter(owner->is_outside ? NULL : owner);
     if (setjmp(sim->escape) == 0) {
         if (copy.timer != NULL) {
             copy.timer->slot = NULL;
@@ -288,6 +289,10 @@ struct clock *sim_clock_create(struct sim *sim, int64_t wall_offset_ms) {
     clock->sim = sim;
     clock->wall_offset_ms = wall_offset_ms;
     return &clock->clock;
+}
+
+void sim_clock_set_outside(struct clock *clock) {
+    clock_of(clock)->is_outside = true;
 }
 
 void sim_clock_destroy(struct clock *clock) {

@@ -44,6 +44,8 @@ _Noreturn void sim_escape(struct sim *sim);
 
 /* A process's clock. Monotonic time is the same for all; wall time is shifted by the offset. */
 struct clock *sim_clock_create(struct sim *sim, int64_t wall_offset_ms);
+/* What its events allocate belongs to the simulator, as for clients: they come and go, and share what lives longer. */
+void sim_clock_set_outside(struct clock *clock);
 /* What was posted is dropped unrun; timers must have been stopped by their owners. */
 void sim_clock_destroy(struct clock *clock);
 /* The process died: what it had armed and posted is forgotten. Its memory may go; the clock is destroyed next. */

@@ -32,7 +32,7 @@ struct sim_disk {
     const char *once_suffix; /* NULL: nothing */
     int once_mask;
     int once_error;
-    void (*on_effect)(void *context);
+    void (*on_effect)(void *context, const char *name);
     void *context;
     int64_t effects;
 };
@@ -53,17 +53,17 @@ static int fault(struct sim_disk *disk, enum sim_disk_operation operation) {
     return disk->fail_after-- > 0 ? 0 : disk->fail_error;
 }
 
-static int effect(struct sim_disk *disk, enum sim_disk_operation operation) {
+static int effect(struct sim_disk *disk, enum sim_disk_operation operation, const char *name) {
     disk->effects++;
     if (disk->on_effect != NULL) {
-        disk->on_effect(disk->context);
+        disk->on_effect(disk->context, name);
     }
     return fault(disk, operation);
 }
 
 /* The same for an operation on an open file. */
 static int file_effect(struct sim_disk *disk, const struct sim_handle *handle, enum sim_disk_operation operation) {
-    int error = effect(disk, operation);
+    int error = effect(disk, operation, handle->name);
     size_t size = strlen(handle->name);
     if (error == 0 && disk->once_suffix != NULL && (disk->once_mask & (int)operation) != 0 &&
         size >= strlen(disk->once_suffix) &&
@@ -122,7 +122,7 @@ static int sim_open(struct disk *base, const char *path, int flags, struct disk_
         if ((flags & DISK_CREATE) == 0) {
             return ERR_NOT_FOUND;
         }
-        if ((error = effect(disk, SIM_DISK_OPEN)) != 0) {
+        if ((error = effect(disk, SIM_DISK_OPEN, name)) != 0) {
             return error;
         }
         node = sim_node_create(&disk->nodes, false);
@@ -259,7 +259,7 @@ static int sim_rename(struct disk *base, const char *from, const char *to) {
     if (replaced != NULL && replaced->is_directory && replaced->entries.count > 0) {
         return ERR_NOT_EMPTY;
     }
-    int error = effect(disk, SIM_DISK_DIRECTORY);
+    int error = effect(disk, SIM_DISK_DIRECTORY, strstr(to_name, ".deleted") != NULL ? to_name : from_name);
     if (error == 0) {
         sim_node_rename(from_parent, from_name, to_name);
     }
@@ -279,7 +279,7 @@ static int remove_entry(struct sim_disk *disk, const char *path, bool is_directo
     if (is_directory && node->entries.count > 0) {
         return ERR_NOT_EMPTY;
     }
-    int error = effect(disk, SIM_DISK_DIRECTORY);
+    int error = effect(disk, SIM_DISK_DIRECTORY, name);
     if (error == 0) {
         sim_node_unlink(parent, name);
     }
@@ -304,7 +304,7 @@ static int sim_make_directory(struct disk *base, const char *path) {
     if (sim_node_find(parent, name, strlen(name)) != NULL) {
         return ERR_EXISTS;
     }
-    int error = effect(disk, SIM_DISK_DIRECTORY);
+    int error = effect(disk, SIM_DISK_DIRECTORY, name);
     if (error == 0) {
         struct sim_node *node = sim_node_create(&disk->nodes, true);
         sim_node_link(parent, name, node);
@@ -319,7 +319,7 @@ static int sim_sync_directory(struct disk *base, const char *path) {
     if (node == NULL || !node->is_directory) {
         return ERR_NOT_FOUND;
     }
-    int error = effect(disk, SIM_DISK_DIRECTORY);
+    int error = effect(disk, SIM_DISK_DIRECTORY, path);
     if (error == 0) {
         sim_node_sync(node);
     }
@@ -421,7 +421,7 @@ void sim_disk_fail(struct disk *base, int mask, int64_t after, int error) {
     disk->fail_error = error;
 }
 
-void sim_disk_on_effect(struct disk *base, void (*on_effect)(void *context), void *context) {
+void sim_disk_on_effect(struct disk *base, void (*on_effect)(void *context, const char *name), void *context) {
     disk_of(base)->on_effect = on_effect;
     disk_of(base)->context = context;
 }

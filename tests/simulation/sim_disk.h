@@ -41,8 +41,9 @@ void sim_disk_power_loss(struct disk *disk);
 void sim_disk_fail(struct disk *disk, int mask, int64_t after, int error);
 /* The next operation of the mask on a file whose name ends so fails, once; NULL takes that back. */
 void sim_disk_fail_once(struct disk *disk, const char *suffix, int mask, int error);
-/* Called before every operation that changes the disk; may end the process there (sim_escape). NULL: nobody. */
-void sim_disk_on_effect(struct disk *disk, void (*on_effect)(void *context), void *context);
+/* Called before every operation that changes the disk, with the name of the file (of a rename the old one, or the new
+ * one that marks it deleted); may end the process there (sim_escape). NULL: nobody. */
+void sim_disk_on_effect(struct disk *disk, void (*on_effect)(void *context, const char *name), void *context);
 /* Makes a directory with its parents, durably. */
 void sim_disk_make_path(struct disk *disk, const char *path);
 /* For whoever looks without being a process: no fault, no effect. False when there is no such file; bytes are valid

@@ -9,19 +9,22 @@
 #include "broker/base/check.h"
 #include "coordinator-client/znode_codec.h"
 #include "coordinator-client/znode_path.h"
+#include "tests/simulation/plan.h"
 
 #define NAME_PREFIX "topic-"
 
 struct topics {
     struct sim *sim;
+    const struct plan *plan;
     struct arena arena;
     struct topic list[TOPICS_MAX];
     int32_t count;
 };
 
-struct topics *topics_create(struct sim *sim) {
+struct topics *topics_create(struct sim *sim, const struct plan *plan) {
     struct topics *topics = xcalloc(1, sizeof *topics);
     topics->sim = sim;
+    topics->plan = plan;
     arena_init(&topics->arena, SIZE_MAX);
     return topics;
 }
@@ -87,6 +90,16 @@ static void set_assignment(struct topic *topic, const struct znode_topic *node) 
     }
 }
 
+static void set_cleanup(const struct topics *topics, struct topic *topic) {
+    if (topic->slot < topics->plan->topic_count) {
+        topic->key_count = topics->plan->topics[topic->slot].key_count;
+        topic->is_compacted = topic->key_count > 0;
+        topic->may_shrink = topics->plan->topics[topic->slot].cleanup == CLEANUP_BOTH;
+    } else {
+        topic->is_compacted = true; /* __consumer_offsets */
+    }
+}
+
 static void on_topic(struct topics *topics, const struct coord_op *op, const char *name) {
     struct topic *topic = topics_by_name(topics, str_from(name));
     struct znode_topic node;
@@ -106,9 +119,9 @@ static void on_topic(struct topics *topics, const struct coord_op *op, const cha
         topic = &topics->list[topics->count];
         *topic = (struct topic){.index = topics->count++,
                                 .slot = is_offsets ? OFFSETS_SLOT : atoi(name + sizeof NAME_PREFIX - 1),
-                                .is_compacted = is_offsets,
                                 .created_ms = sim_now_ms(topics->sim)};
         snprintf(topic->name, sizeof topic->name, "%s", name);
+        set_cleanup(topics, topic);
     }
     if (topic != NULL) {
         set_assignment(topic, &node);

@@ -17,6 +17,7 @@
 #define OFFSETS_TOPIC "__consumer_offsets"
 #define OFFSETS_SLOT 100 /* beyond the workload's own topics */
 
+struct plan;
 struct sim;
 
 struct topic_state {
@@ -36,6 +37,7 @@ struct topic {
     int64_t created_ms;
     bool is_deleting; /* somebody asked for it */
     bool is_gone;
+    int32_t key_count; /* of one partition; 0: the workload's records have no keys */
     bool is_compacted; /* what was exposed may be written anew, without what later records replaced */
     bool may_shrink;   /* was told to forget its oldest records, by retention or DeleteRecords */
     int32_t partition_count;
@@ -46,7 +48,8 @@ struct topic {
 
 struct topics;
 
-struct topics *topics_create(struct sim *sim);
+/* The plan says which are compacted. */
+struct topics *topics_create(struct sim *sim, const struct plan *plan);
 void topics_destroy(struct topics *topics);
 /* Of every transaction. */
 void topics_observe(struct topics *topics, const struct sim_transaction *transaction);

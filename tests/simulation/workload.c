@@ -103,6 +103,7 @@ static void add_client(struct workload *workload, enum client_kind kind, int32_t
     client->number = number;
     client->producer_id = -1;
     client->clock = sim_clock_create(cluster->sim, 0);
+    sim_clock_set_outside(client->clock);
     sim_network_join(cluster->network, client->node, client->clock);
     client->transport = sim_transport_create(cluster->network, client->node);
     for (int32_t slot = 0; slot < PLAN_TOPICS_MAX; slot++) {

@@ -6,7 +6,7 @@
 #include "broker/base/errors.h"
 #include "broker/protocol/record_batch.h"
 
-#define VALUE_BYTES 16
+#define VALUE_BYTES WORKLOAD_VALUE_BYTES
 
 static uint8_t *put_varint(uint8_t *to, int32_t value) {
     uint32_t bits = (uint32_t)value << 1 ^ (value < 0 ? UINT32_MAX : 0);
@@ -18,6 +18,55 @@ static uint8_t *put_varint(uint8_t *to, int32_t value) {
     return to;
 }
 
+/* Neither key nor kind must follow the number's order. */
+static uint32_t scatter(struct value value) {
+    uint64_t x = (uint64_t)value.number * UINT64_C(0x9e3779b97f4a7c15) + (uint64_t)value.producer * 7919 +
+                 (uint64_t)value.partition * 104729;
+    x ^= x >> 29;
+    x *= UINT64_C(0xbf58476d1ce4e5b9);
+    return (uint32_t)(x >> 32);
+}
+
+int32_t workload_key(struct value value, int32_t key_count) {
+    return (int32_t)(scatter(value) % (uint32_t)key_count);
+}
+
+bool workload_is_tombstone(struct value value) {
+    return scatter(value) >> 16 & 1;
+}
+
+static uint8_t *put_value(uint8_t *at, const struct value *first, int32_t i) {
+    store_i32(at, first->producer);
+    store_i16(at + 4, (int16_t)first->topic);
+    store_i16(at + 6, (int16_t)first->partition);
+    store_i64(at + 8, first->number + i);
+    return at + VALUE_BYTES;
+}
+
+/* A tombstone says in a header who it is. */
+static uint8_t *put_record(uint8_t *at, const struct workload_batch *batch, int32_t i) {
+    struct value value = batch->first;
+    value.number += i;
+    if (batch->key_count == 0) {
+        at = put_varint(at, -1);
+    } else {
+        at = put_varint(at, 4);
+        store_i32(at, workload_key(value, batch->key_count));
+        at += 4;
+    }
+    if (batch->key_count > 0 && workload_is_tombstone(value)) {
+        at = put_varint(at, -1);
+        at = put_varint(at, 1);
+        at = put_varint(at, 1);
+        *at++ = 'v';
+        at = put_varint(at, VALUE_BYTES);
+        return put_value(at, &batch->first, i);
+    }
+    at = put_varint(at, VALUE_BYTES);
+    at = put_value(at, &batch->first, i);
+    return put_varint(at, 0); /* no headers */
+}
+
 int32_t workload_batch_encode(const struct workload_batch *batch, uint8_t ret_bytes[WORKLOAD_BATCH_MAX]) {
     uint8_t *at = ret_bytes + BATCH_HEADER_SIZE;
     for (int32_t i = 0; i < batch->count; i++) {
@@ -26,14 +75,7 @@ int32_t workload_batch_encode(const struct workload_batch *batch, uint8_t ret_by
         *at++ = 0;              /* attributes */
         at = put_varint(at, 0); /* timestamp delta */
         at = put_varint(at, i);
-        at = put_varint(at, -1); /* no key */
-        at = put_varint(at, VALUE_BYTES);
-        store_i32(at, batch->first.producer);
-        store_i16(at + 4, (int16_t)batch->first.topic);
-        store_i16(at + 6, (int16_t)batch->first.partition);
-        store_i64(at + 8, batch->first.number + i);
-        at += VALUE_BYTES;
-        at = put_varint(at, 0); /* no headers */
+        at = put_record(at, batch, i);
         put_varint(length, (int32_t)(at - length - 1));
     }
     int32_t size = (int32_t)(at - ret_bytes);
@@ -53,6 +95,20 @@ int32_t workload_batch_encode(const struct workload_batch *batch, uint8_t ret_by
     return size;
 }
 
+struct value workload_value(const uint8_t *bytes) {
+    return (struct value){load_i32(bytes), load_i16(bytes + 4), load_i16(bytes + 6), load_i64(bytes + 8)};
+}
+
+/* NULL: it is none of ours. */
+static const uint8_t *value_bytes(const struct record_view *view) {
+    if (view->value_size >= 0) {
+        return view->value_size == VALUE_BYTES ? view->value : NULL;
+    }
+    /* The header's name and its value's size take a byte each before the value. */
+    ptrdiff_t size = view->headers_end - view->headers;
+    return view->header_count == 1 && size >= VALUE_BYTES ? view->headers_end - VALUE_BYTES : NULL;
+}
+
 static bool read_records(struct slice bytes, const struct record_batch *batch, int64_t *position,
                          workload_on_record *on_record, void *context) {
     struct slice records = {bytes.data + BATCH_HEADER_SIZE, bytes.size - BATCH_HEADER_SIZE};
@@ -65,11 +121,11 @@ static bool read_records(struct slice bytes, const struct record_batch *batch, i
         if (offset < *position) {
             continue; /* the batch begins before what was asked for, which is Kafka's way */
         }
-        if (view.value_size != VALUE_BYTES) {
+        const uint8_t *bytes_of_value = value_bytes(&view);
+        if (bytes_of_value == NULL) {
             return false;
         }
-        struct value value = {load_i32(view.value), load_i16(view.value + 4), load_i16(view.value + 6),
-                              load_i64(view.value + 8)};
+        struct value value = workload_value(bytes_of_value);
         on_record(context, *position, offset, value);
         *position = offset + 1;
     }

@@ -17,8 +17,16 @@ struct workload_batch {
     int64_t timestamp_ms;
     struct value first; /* the others count on */
     int32_t count;
+    int32_t key_count; /* 0: no keys */
 };
 
+/* In a compacted topic a record's key, and whether it deletes it, follow from what it is. */
+int32_t workload_key(struct value value, int32_t key_count);
+bool workload_is_tombstone(struct value value);
+
+#define WORKLOAD_VALUE_BYTES 16
+/* What a record's value, or a tombstone's header, says. */
+struct value workload_value(const uint8_t *bytes);
 /* Returns the size. */
 int32_t workload_batch_encode(const struct workload_batch *batch, uint8_t ret_bytes[WORKLOAD_BATCH_MAX]);
 struct record_batch;

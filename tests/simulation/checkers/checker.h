@@ -15,6 +15,7 @@
 
 struct exposed;
 struct group_history;
+struct keys;
 struct metadata_response;
 struct record_batch;
 
@@ -26,6 +27,7 @@ struct world {
     struct values *values;
     struct exposed *exposed;
     struct group_history *groups;
+    struct keys *keys;
     struct marks *marks;
 };
 
@@ -105,6 +107,11 @@ struct checker_ops {
     X(group_commits)                                                                                                   \
     X(group_delivery)                                                                                                  \
     X(group_coverage)                                                                                                  \
+    X(last_value)                                                                                                      \
+    X(resurrection)                                                                                                    \
+    X(cleaned_offsets)                                                                                                 \
+    X(replica_keys)                                                                                                    \
+    X(cleaning_coverage)                                                                                               \
     X(coverage)
 #define X(name) extern const struct checker_ops checker_##name;
 CHECKERS(X)

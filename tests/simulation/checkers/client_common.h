@@ -15,4 +15,7 @@ typedef void value_visitor(const struct world *world, const struct topic *topic,
 /* Every record that was acknowledged in a topic that is still there, unless retention may have taken it since. */
 void client_checker_each_acked(const struct world *world, value_visitor *visit);
 
+/* Where the shortest of the replicas begins. */
+int64_t client_checker_latest_start(const struct world *world, const struct topic *topic, int32_t partition);
+
 #endif

@@ -17,7 +17,7 @@
 #define HEADER_BYTES 61
 
 struct listing {
-    int64_t bases[SEGMENTS_MAX];
+    int64_t *bases;
     int32_t count;
     bool exists;
 };
@@ -86,29 +86,46 @@ static void read_epochs(const struct slice *bytes, struct dump *dump) {
     free(text);
 }
 
-bool dump_read(const struct machine *machine, const char *topic, int32_t partition, struct dump *ret) {
-    struct listing *listing = xcalloc(1, sizeof *listing);
-    char directory[128], path[192];
-    *ret = (struct dump){.count = 0};
-    for (int32_t i = 0; i < machine->cluster->plan->log_dirs && !listing->exists; i++) {
-        snprintf(directory, sizeof directory, "%s/%s-%d", cluster_log_dir(i), topic, partition);
-        sim_disk_peek_list(machine->disk, directory, on_name, listing);
+bool dump_list(const struct machine *machine, const char *topic, int32_t partition, struct dump_files *ret) {
+    struct listing listing = {.bases = xcalloc(SEGMENTS_MAX, sizeof(int64_t))};
+    *ret = (struct dump_files){.bases = listing.bases};
+    for (int32_t i = 0; i < machine->cluster->plan->log_dirs && !listing.exists; i++) {
+        snprintf(ret->directory, sizeof ret->directory, "%s/%s-%d", cluster_log_dir(i), topic, partition);
+        sim_disk_peek_list(machine->disk, ret->directory, on_name, &listing);
     }
-    bool exists = listing->exists;
+    ret->count = listing.count;
+    qsort(ret->bases, (size_t)ret->count, sizeof ret->bases[0], compare_bases);
+    if (!listing.exists) {
+        dump_files_free(ret);
+    }
+    return listing.exists;
+}
+
+void dump_files_free(struct dump_files *files) {
+    free(files->bases);
+    *files = (struct dump_files){.count = 0};
+}
+
+bool dump_read(const struct machine *machine, const char *topic, int32_t partition, struct dump *ret) {
+    struct dump_files files;
+    char path[DUMP_PATH_BYTES];
     struct slice bytes;
-    qsort(listing->bases, (size_t)listing->count, sizeof listing->bases[0], compare_bases);
-    for (int32_t i = 0; i < listing->count; i++) {
-        snprintf(path, sizeof path, "%s/%020" PRId64 ".log", directory, listing->bases[i]);
+    *ret = (struct dump){.count = 0};
+    if (!dump_list(machine, topic, partition, &files)) {
+        return false;
+    }
+    for (int32_t i = 0; i < files.count; i++) {
+        snprintf(path, sizeof path, "%s/%020" PRId64 ".log", files.directory, files.bases[i]);
         if (sim_disk_peek(machine->disk, path, &bytes)) {
-            read_segment(&bytes, listing->bases[i], ret);
+            read_segment(&bytes, files.bases[i], ret);
         }
     }
-    snprintf(path, sizeof path, "%s/leader-epoch-checkpoint", directory);
-    if (exists && sim_disk_peek(machine->disk, path, &bytes)) {
+    snprintf(path, sizeof path, "%s/leader-epoch-checkpoint", files.directory);
+    if (sim_disk_peek(machine->disk, path, &bytes)) {
         read_epochs(&bytes, ret);
     }
-    free(listing);
-    return exists;
+    dump_files_free(&files);
+    return true;
 }
 
 void dump_free(struct dump *dump) {

@@ -19,6 +19,17 @@ struct dump {
     bool has_epochs;
 };
 
+#define DUMP_PATH_BYTES 192
+
+/* The segments of a partition, in order. */
+struct dump_files {
+    char directory[128];
+    int64_t *bases;
+    int32_t count;
+};
+bool dump_list(const struct machine *machine, const char *topic, int32_t partition, struct dump_files *ret);
+void dump_files_free(struct dump_files *files);
+
 /* Reads the directory of this name on the machine's disk; false when there is none. */
 bool dump_read(const struct machine *machine, const char *topic, int32_t partition, struct dump *ret);
 void dump_free(struct dump *dump);
