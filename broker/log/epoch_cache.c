@@ -89,18 +89,47 @@ int epoch_cache_load(struct epoch_cache *cache) {
     return error;
 }
 
-int epoch_cache_assign(struct epoch_cache *cache, int32_t epoch, int64_t offset) {
+static struct file_write *cache_write_later(struct epoch_cache *cache) {
+#ifdef MUTANT_M12
+    CHECK(cache_write(cache) == 0);
+    return NULL;
+#else
+    struct byte_buffer text = {0};
+    char path[LOG_PATH_SIZE];
+    cache_print(cache, &text, path);
+    return file_write_create(cache->file, cache->place->disk, cache->place->directory, path, &text);
+#endif
+}
+
+/* False when there is nothing to note. */
+static bool cache_assign(struct epoch_cache *cache, int32_t epoch, int64_t offset) {
     CHECK(epoch >= 0 && offset >= 0);
     const struct epoch_entry *last = cache->count > 0 ? &cache->entries[cache->count - 1] : NULL;
     if (last != NULL && last->epoch == epoch && last->start_offset <= offset) {
-        return 0;
+        return false;
     }
     while (cache->count > 0 && (cache->entries[cache->count - 1].epoch >= epoch ||
                                 cache->entries[cache->count - 1].start_offset >= offset)) {
         cache->count--;
     }
     cache_push(cache, epoch, offset);
-    return cache_write(cache);
+    return true;
+}
+
+int epoch_cache_assign(struct epoch_cache *cache, int32_t epoch, int64_t offset) {
+    return cache_assign(cache, epoch, offset) ? cache_write(cache) : 0;
+}
+
+void epoch_cache_assign_later(struct epoch_cache *cache, int32_t epoch, int64_t offset, struct file_write **ret_write) {
+    *ret_write = cache_assign(cache, epoch, offset) ? cache_write_later(cache) : NULL;
+}
+
+struct file_write *epoch_cache_catch_up(struct epoch_cache *cache) {
+    return replaced_file_is_behind(cache->file) ? cache_write_later(cache) : NULL;
+}
+
+void epoch_cache_retire(struct epoch_cache *cache) {
+    replaced_file_retire(cache->file);
 }
 
 int32_t epoch_cache_latest(const struct epoch_cache *cache) {
@@ -153,10 +182,7 @@ void epoch_cache_truncate_from_start(struct epoch_cache *cache, int64_t offset, 
     cache->entries[gone - 1].start_offset = offset;
     memmove(cache->entries, cache->entries + gone - 1, (size_t)(cache->count - gone + 1) * sizeof *cache->entries);
     cache->count -= gone - 1;
-    struct byte_buffer text = {0};
-    char path[LOG_PATH_SIZE];
-    cache_print(cache, &text, path);
-    *ret_write = file_write_create(cache->file, cache->place->disk, cache->place->directory, path, &text);
+    *ret_write = cache_write_later(cache);
 }
 
 int epoch_cache_prepend(struct epoch_cache *cache, const struct epoch_entry *older, int32_t count) {

@@ -1,6 +1,10 @@
 /* The leader-epoch cache of one partition: at which offset each leader's reign began.
  *
- * Kept in memory and in leader-epoch-checkpoint, rewritten whole and synced at every change (zookeeper-mode.md 4.7). */
+ * Kept in memory and in leader-epoch-checkpoint, rewritten whole and synced at every change (zookeeper-mode.md 4.7).
+ * Not every change waits for that. Beyond the recovery point the batches themselves say which epoch they are of, and
+ * recovery reads them: an epoch that begins need not be in the file before the recovery point passes its start
+ * (log_flush.c). What is cut off must be out of the file at once, since a batch of an older epoch in its place would
+ * not push it out. */
 #ifndef OTTLA_LOG_EPOCH_CACHE_H
 #define OTTLA_LOG_EPOCH_CACHE_H
 
@@ -27,6 +31,12 @@ int epoch_cache_load(struct epoch_cache *cache);
 /* Notes that `epoch` begins at `offset`. Nothing happens when the latest entry already says so (an equal epoch that
  * began earlier). Entries of the same or later epochs, or of later offsets, were never real and go. */
 int epoch_cache_assign(struct epoch_cache *cache, int32_t epoch, int64_t offset);
+/* The same, but the file waits: *ret_write is what has to be run, on any thread, or NULL. */
+void epoch_cache_assign_later(struct epoch_cache *cache, int32_t epoch, int64_t offset, struct file_write **ret_write);
+/* The write of a file that is behind the cache, for who needs it durable; NULL when the file has it all. */
+struct file_write *epoch_cache_catch_up(struct epoch_cache *cache);
+/* The directory is taken away: what waits to be written goes nowhere, and not into the one that may take its place. */
+void epoch_cache_retire(struct epoch_cache *cache);
 int32_t epoch_cache_latest(const struct epoch_cache *cache);
 struct log_epoch_end epoch_cache_end_offset(const struct epoch_cache *cache, int32_t epoch, int64_t log_end);
 int32_t epoch_cache_epoch_at(const struct epoch_cache *cache, int64_t offset);

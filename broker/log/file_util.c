@@ -70,7 +70,7 @@ int file_replace(struct disk *disk, const char *directory, const char *path, con
 
 struct replaced_file {
     pthread_mutex_t mutex; /* held while the file is written: it guards the temporary file, and `written` */
-    int64_t written;       /* number of the content that is in the file */
+    int64_t written;       /* number of the content that is in the file; atomic, written under the mutex */
     int64_t last;          /* number given last; atomic, like the references */
     int32_t references;
 };
@@ -100,7 +100,9 @@ static int replace_in_order(struct replaced_file *file, int64_t number, struct d
     pthread_mutex_lock(&file->mutex);
     if (number > file->written) {
         error = file_replace(disk, directory, path, data, size);
-        file->written = error == 0 ? number : file->written;
+        if (error == 0) {
+            __atomic_store_n(&file->written, number, __ATOMIC_RELEASE);
+        }
     }
     pthread_mutex_unlock(&file->mutex);
     return error;
@@ -123,6 +125,16 @@ struct file_write *file_write_create(struct replaced_file *file, struct disk *di
                                  .bytes = *bytes};
     *bytes = (struct byte_buffer){0};
     return write;
+}
+
+bool replaced_file_is_behind(const struct replaced_file *file) {
+    return __atomic_load_n(&file->written, __ATOMIC_ACQUIRE) < __atomic_load_n(&file->last, __ATOMIC_RELAXED);
+}
+
+void replaced_file_retire(struct replaced_file *file) {
+    pthread_mutex_lock(&file->mutex);
+    __atomic_store_n(&file->written, INT64_MAX, __ATOMIC_RELEASE);
+    pthread_mutex_unlock(&file->mutex);
 }
 
 void file_write_run(struct file_write *write) {

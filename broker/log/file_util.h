@@ -2,6 +2,7 @@
 #ifndef OTTLA_LOG_FILE_UTIL_H
 #define OTTLA_LOG_FILE_UTIL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -39,6 +40,11 @@ struct replaced_file *replaced_file_unref(struct replaced_file *file); /* return
 /* Replaces it now, as file_replace() does. Waits for a write that a worker has under way. */
 int replaced_file_write(struct replaced_file *file, struct disk *disk, const char *directory, const char *path,
                         const void *data, size_t size);
+
+/* Whether contents were decided that are not in the file yet. Does not wait. */
+bool replaced_file_is_behind(const struct replaced_file *file);
+/* From now on nothing is written any more; what waits has nothing to do. Waits for a write that is under way. */
+void replaced_file_retire(struct replaced_file *file);
 
 /* A replacement on its way through a worker: made where the content is decided, run on any thread. */
 struct file_write {

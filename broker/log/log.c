@@ -191,7 +191,7 @@ struct log_epoch_end log_epoch_end_offset(const struct log *log, int32_t epoch) 
 }
 
 int log_assign_epoch_start(struct log *log, int32_t epoch) {
-    return log->is_fenced ? ERR_FENCED : log_fence(log, epoch_cache_assign(&log->epochs, epoch, log->end_offset));
+    return log->is_fenced ? ERR_FENCED : log_fence(log, log_note_epoch(log, epoch, log->end_offset));
 }
 
 int32_t log_epoch_for_offset(const struct log *log, int64_t offset) {
@@ -242,9 +242,8 @@ int log_producer_state(const struct log *log, int64_t producer_id, struct log_pr
     return producer_state_find(&log->producers, producer_id, ret) ? 0 : ERR_NOT_FOUND;
 }
 
-int log_truncate_epochs_from_start(struct log *log, int64_t offset) {
-    struct file_write *write;
-    epoch_cache_truncate_from_start(&log->epochs, offset, &write);
+/* By a worker; at once where there is none to do it. Takes over the write, which may be NULL. */
+static int write_later(struct log *log, struct file_write *write) {
     if (write == NULL) {
         return 0;
     }
@@ -256,6 +255,18 @@ int log_truncate_epochs_from_start(struct log *log, int64_t offset) {
     int error = write->error;
     file_write_destroy(write);
     return error;
+}
+
+int log_note_epoch(struct log *log, int32_t epoch, int64_t offset) {
+    struct file_write *write;
+    epoch_cache_assign_later(&log->epochs, epoch, offset, &write);
+    return write_later(log, write);
+}
+
+int log_truncate_epochs_from_start(struct log *log, int64_t offset) {
+    struct file_write *write;
+    epoch_cache_truncate_from_start(&log->epochs, offset, &write);
+    return write_later(log, write);
 }
 
 int log_set_topic_id(struct log *log, struct uuid id) {

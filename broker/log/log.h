@@ -115,7 +115,8 @@ int log_aborted_transactions(struct log *log, int64_t from, int64_t to, struct a
 int32_t log_latest_epoch(const struct log *log); /* of the epoch cache, -1 when empty */
 /* Kafka's endOffsetFor (zookeeper-mode.md 4.7). */
 struct log_epoch_end log_epoch_end_offset(const struct log *log, int32_t epoch);
-/* Writes (epoch, log end) to the epoch cache, synchronously: a new leader calls it before it accepts anything. */
+/* Notes (epoch, log end) in the epoch cache: a new leader calls it before it accepts anything. A worker writes the
+ * file; the recovery point does not pass the epoch's start before that is done. */
 int log_assign_epoch_start(struct log *log, int32_t epoch);
 /* Leader epoch of the batch at `offset`, -1 unknown. */
 int32_t log_epoch_for_offset(const struct log *log, int64_t offset);

@@ -291,7 +291,7 @@ static int assign_and_write(struct append *append) {
     header->last_offset = log->end_offset + delta;
     store_i64(append->data + BATCH_AT_BASE_OFFSET, header->base_offset);
     store_i32(append->data + BATCH_AT_LEADER_EPOCH, append->leader_epoch);
-    int error = append->leader_epoch >= 0 ? epoch_cache_assign(&log->epochs, append->leader_epoch, log->end_offset) : 0;
+    int error = append->leader_epoch >= 0 ? log_note_epoch(log, append->leader_epoch, log->end_offset) : 0;
     if (error == 0) {
         error = write_batches(log, append_bytes(append));
     }
@@ -380,7 +380,7 @@ static int assign_fetched_epochs(struct log *log, struct slice batches) {
         struct record_batch header;
         CHECK(record_batch_decode(batches.data + at, (size_t)(batches.size - at), &header) == 0);
         if (header.leader_epoch > latest) {
-            int error = epoch_cache_assign(&log->epochs, header.leader_epoch, header.base_offset);
+            int error = log_note_epoch(log, header.leader_epoch, header.base_offset);
             if (error != 0) {
                 return error;
             }

@@ -64,7 +64,8 @@ bool log_flush_begin(struct log *log, int64_t offset, struct log_flush *ret_flus
                                     .sync_parent = !log->parent_is_synced,
                                     .offset = offset,
                                     .truncations = log->truncations};
-    bool is_wanted = offset > log->recovery_point;
+    ret_flush->epochs = epoch_cache_catch_up(&log->epochs);
+    bool is_wanted = offset > log->recovery_point || ret_flush->epochs != NULL;
     for (int32_t i = 0; i < log->segment_count && ret_flush->error == 0; i++) {
         struct log_segment *segment = log->segments[i];
         if (!segment->is_synced && (segment->base_offset < offset || offset == log->end_offset)) {
@@ -89,6 +90,10 @@ bool log_flush_begin(struct log *log, int64_t offset, struct log_flush *ret_flus
 }
 
 void log_flush_run(struct log_flush *flush) {
+    if (flush->epochs != NULL && flush->error == 0) {
+        file_write_run(flush->epochs);
+        flush->error = flush->epochs->error;
+    }
     for (int32_t i = 0; i < flush->count && flush->error == 0; i++) {
         flush->error = disk_sync(flush->files[i]);
     }
@@ -108,8 +113,12 @@ void log_flush_discard(struct log_flush *flush) {
     for (int32_t i = 0; i < flush->count; i++) {
         disk_file_unref(flush->files[i]);
     }
+    if (flush->epochs != NULL) {
+        file_write_destroy(flush->epochs);
+    }
     free(flush->files);
     free(flush->directory);
+    flush->epochs = NULL;
     flush->files = NULL;
     flush->directory = NULL;
     flush->count = 0;

@@ -97,6 +97,8 @@ int log_close(struct log *log);
 void log_destroy(struct log *log);
 
 /* Raises the start of the epoch cache; the file follows in the background. */
+/* An epoch begins; the file follows (epoch_cache.h says when it must have). */
+int log_note_epoch(struct log *log, int32_t epoch, int64_t offset);
 int log_truncate_epochs_from_start(struct log *log, int64_t offset);
 
 /* Every call that met an I/O error passes it through here on its way out: from then on the log only says ERR_FENCED. */
@@ -152,6 +154,8 @@ struct log_flush {
     struct disk *disk;
     int64_t offset; /* the recovery point it leads to */
     int64_t truncations;
+    struct file_write
+        *epochs; /* the epoch file was behind: it goes first, so that no epoch below the offset is missing */
     int error;
 };
 /* Collects what must be synced for everything below `offset` to be durable; false when nothing must. */

@@ -247,6 +247,7 @@ int log_manager_delete(struct log_manager *manager, const char *topic, int32_t p
     char path[LOG_PATH_SIZE];
     deleted_name(manager, entry, name);
     path_join(path, place->path, name);
+    epoch_cache_retire(&entry->log->epochs);
     int error = manager->disk->ops->rename(manager->disk, log_directory(entry->log), path);
     if (error == 0) {
         error = manager->disk->ops->sync_directory(manager->disk, place->path);

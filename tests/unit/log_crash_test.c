@@ -9,6 +9,7 @@
 #include "broker/base/check.h"
 #include "broker/base/errors.h"
 #include "broker/base/trace.h"
+#include "broker/log/log_internal.h"
 #include "broker/log/log_manager.h"
 #include "tests/lib/log_fixture.h"
 #include "tests/lib/memory_disk.h"
@@ -269,11 +270,122 @@ START_TEST(a_flipped_bit_ends_the_log_before_it_or_is_harmless) {
 }
 END_TEST
 
+/* A log of three records of epoch 0, flushed; from now on the workers get to nothing. */
+static struct log *start_leading(struct memory_disk *disk, struct log_manager **ret_manager, struct model *model) {
+    struct log *log;
+    memset(model, 0, sizeof *model);
+    trace_set_sink(silent, NULL);
+    test_clock_init(&test_time, 1700000100000);
+    ck_assert_int_eq(start(disk, ret_manager), 0);
+    ck_assert_int_eq(log_manager_get_or_create(*ret_manager, "t", 0, true, (struct uuid){0}, &log), 0);
+    ck_assert(append_some(log, model, 3, 0) && flush(log, model));
+    ck_assert_int_eq(log_manager_checkpoint(*ret_manager), 0);
+    test_time.defers_work = true;
+    return log;
+}
+
+/* What the workers had yet to do is never done. */
+static struct log *die_and_start(struct memory_disk *disk, bool power_loss, struct log_manager **manager) {
+    memory_disk_fail_at(disk, memory_disk_operations(disk) + 1);
+    log_manager_destroy(*manager);
+    while (test_clock_work(&test_time)) {
+    }
+    memory_disk_restart(disk, power_loss);
+    test_time.defers_work = false;
+    ck_assert_int_eq(start(disk, manager), 0);
+    struct log *log = log_manager_find(*manager, "t", 0);
+    ck_assert_ptr_nonnull(log);
+    return log;
+}
+
+static bool epoch_file_is(struct memory_disk *disk, const char *expected) {
+    struct byte_buffer text = {0};
+    ck_assert_int_eq(file_read_whole(memory_disk_base(disk), DIRECTORY "/t-0/leader-epoch-checkpoint", 1000, &text), 0);
+    bool is_same = text.size == strlen(expected) && memcmp(text.data, expected, text.size) == 0;
+    byte_buffer_deinit(&text);
+    return is_same;
+}
+
+START_TEST(the_epoch_of_a_leader_that_died_before_its_file_was_written_is_that_of_its_batches) {
+    static struct model model;
+    for (int power_loss = 0; power_loss < 2; power_loss++) {
+        struct memory_disk *disk = memory_disk_create();
+        struct log_manager *manager;
+        struct log *log = start_leading(disk, &manager, &model);
+        ck_assert_int_eq(log_assign_epoch_start(log, 5), 0);
+        ck_assert(append_some(log, &model, 4, 5));
+        ck_assert(epoch_file_is(disk, "0\n1\n0 0\n"));
+        log = die_and_start(disk, power_loss, &manager);
+        check_content(log, &model, power_loss, "a young leader");
+        int64_t end = log_end_offset(log);
+        ck_assert_int_eq(end, power_loss ? 3 : 7);
+        ck_assert_int_eq(log_latest_epoch(log), power_loss ? 0 : 5);
+        ck_assert_int_eq(log_epoch_end_offset(log, 0).end_offset, 3);
+        ck_assert(epoch_file_is(disk, power_loss ? "0\n1\n0 0\n" : "0\n2\n0 0\n5 3\n"));
+        log_manager_destroy(manager);
+        memory_disk_destroy(disk);
+    }
+}
+END_TEST
+
+START_TEST(the_recovery_point_passes_no_epoch_that_its_file_does_not_have) {
+    static struct model model;
+    struct memory_disk *disk = memory_disk_create();
+    struct log_manager *manager;
+    struct log *log = start_leading(disk, &manager, &model);
+    ck_assert_int_eq(log_assign_epoch_start(log, 5), 0);
+    ck_assert(append_some(log, &model, 20, 5)); /* segments of their own: recovery will not read the first of them */
+    ck_assert_int_gt(log->segment_count, 3);
+    ck_assert(epoch_file_is(disk, "0\n1\n0 0\n"));
+    ck_assert(flush(log, &model));
+    ck_assert_int_eq(log_manager_checkpoint(manager), 0);
+    ck_assert(append_some(log, &model, 2, 5));
+    log = die_and_start(disk, true, &manager);
+    check_content(log, &model, true, "a flushed leader");
+    ck_assert_int_eq(log_latest_epoch(log), 5);
+    ck_assert_int_eq(log_epoch_end_offset(log, 0).end_offset, 3);
+    ck_assert(epoch_file_is(disk, "0\n2\n0 0\n5 3\n"));
+    log_manager_destroy(manager);
+    memory_disk_destroy(disk);
+}
+END_TEST
+
+START_TEST(an_epoch_without_a_record_gives_way_to_the_next_one_whatever_its_file_says) {
+    static struct model model;
+    struct memory_disk *disk = memory_disk_create();
+    struct log_manager *manager;
+    struct log *log = start_leading(disk, &manager, &model);
+    ck_assert_int_eq(log_assign_epoch_start(log, 5), 0);
+    while (test_clock_work(&test_time)) {
+    }
+    ck_assert(epoch_file_is(disk, "0\n2\n0 0\n5 3\n"));
+    ck_assert_int_eq(log_assign_epoch_start(log, 7), 0);
+    ck_assert(append_some(log, &model, 4, 7));
+    log = die_and_start(disk, false, &manager);
+    check_content(log, &model, false, "a leader twice");
+    ck_assert_int_eq(log_epoch_end_offset(log, 5).epoch, 0);
+    ck_assert(epoch_file_is(disk, "0\n2\n0 0\n7 3\n"));
+    /* What was cut off is out of the file before anything takes its place. */
+    test_time.defers_work = true;
+    ck_assert_int_eq(log_assign_epoch_start(log, 8), 0);
+    ck_assert(append_some(log, &model, 2, 8) && truncate_to(log, &model, 5));
+    ck_assert(epoch_file_is(disk, "0\n2\n0 0\n7 3\n"));
+    ck_assert(append_some(log, &model, 2, 7));
+    log = die_and_start(disk, false, &manager);
+    ck_assert_int_eq(log_latest_epoch(log), 7);
+    log_manager_destroy(manager);
+    memory_disk_destroy(disk);
+}
+END_TEST
+
 int main(void) {
     static const struct test tests[] = {
         TEST(a_kill_at_any_disk_operation_loses_nothing_acknowledged),
         TEST(a_power_cut_at_any_disk_operation_loses_nothing_flushed),
         TEST(a_flipped_bit_ends_the_log_before_it_or_is_harmless),
+        TEST(the_epoch_of_a_leader_that_died_before_its_file_was_written_is_that_of_its_batches),
+        TEST(the_recovery_point_passes_no_epoch_that_its_file_does_not_have),
+        TEST(an_epoch_without_a_record_gives_way_to_the_next_one_whatever_its_file_says),
     };
     return run_tests("log_crash", tests, sizeof tests / sizeof tests[0]);
 }

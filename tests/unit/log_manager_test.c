@@ -52,6 +52,7 @@ START_TEST(a_failed_directory_takes_its_logs_offline_and_nothing_else) {
     append(log_a, 3);
     append(log_b, 3);
     disk.broken = directories[0];
+    test_time.defers_work = true;
     struct log_append_info info;
     struct test_batch batch = test_batch_of(1);
     struct byte_buffer bytes = {0};
@@ -61,6 +62,9 @@ START_TEST(a_failed_directory_takes_its_logs_offline_and_nothing_else) {
     byte_buffer_deinit(&bytes);
     ck_assert_int_eq(failed_directories, 0); /* it is the caller who knows */
     log_manager_fail_directory_of(manager, log_a);
+    while (test_clock_work(&test_time)) { /* the epoch file too: nothing new */
+    }
+    test_time.defers_work = false;
     ck_assert_int_eq(failed_directories, 1);
     ck_assert_int_eq(errors_logged, 1);
     ck_assert_ptr_nonnull(strstr(last_error, "using the log of t-0: input/output error"));
@@ -213,6 +217,20 @@ START_TEST(a_log_made_anew_is_not_taken_for_the_one_just_deleted) {
 }
 END_TEST
 
+START_TEST(an_epoch_of_a_deleted_log_is_not_written_into_its_successor) {
+    test_time.defers_work = true;
+    ck_assert_int_eq(log_assign_epoch_start(make_log("t", 0), 5), 0);
+    ck_assert_int_eq(log_manager_delete(manager, "t", 0), 0);
+    const char *directory = log_directory(make_log("t", 0));
+    while (test_clock_work(&test_time)) {
+    }
+    char *path = xasprintf("%s/leader-epoch-checkpoint", directory);
+    ck_assert_int_ne(access(path, F_OK), 0);
+    free(path);
+    ck_assert_int_eq(errors_logged, 0);
+}
+END_TEST
+
 START_TEST(the_loop_syncs_nothing_that_can_wait) {
     log_config.segment_bytes = 300;
     log_config.retention_bytes = 0;
@@ -221,10 +239,10 @@ START_TEST(the_loop_syncs_nothing_that_can_wait) {
     struct log *log = make_log("t", 0);
     make_log("t", 1);
     append(log, 1);
-    log_assign_epoch_start(log, 3);
     test_time.defers_work = true;
     int64_t before = disk.loop_syncs;
     int64_t by_workers = disk.worker_syncs;
+    log_assign_epoch_start(log, 3);
     append(log, 20); /* rolls, which wants a flush */
     ck_assert_int_gt(log->segment_count, 4);
     ck_assert_int_gt(log_apply_retention(log, 20, test_time.wall_ms), 4);
@@ -414,6 +432,7 @@ int main(void) {
         TEST(checkpoints_are_written_at_their_intervals_and_after_the_start_only),
         TEST(a_younger_checkpoint_is_never_replaced_by_an_older_one),
         TEST(a_log_made_anew_is_not_taken_for_the_one_just_deleted),
+        TEST(an_epoch_of_a_deleted_log_is_not_written_into_its_successor),
         TEST(the_loop_syncs_nothing_that_can_wait),
         TEST(a_background_write_that_fails_takes_its_directory_offline),
         TEST(a_manager_that_went_is_not_missed_by_its_workers),
