@@ -7,6 +7,8 @@ trees=0 same=0
 znodes() { "$here/run-znodes" --zookeeper "127.0.0.1:$ZK_PORT" --base-port "$BASE_PORT" "$@"; }
 topics() { "$BIN/kafka-topics" --bootstrap-server "$servers" "$@"; }
 configs() { "$BIN/kafka-configs" --bootstrap-server "$servers" --alter "$@"; }
+# A setting can be taken away once its broker has heard of it.
+unset_of_broker() { await 20 "broker $1 to have $2" configs --broker "$1" --delete-config "$2"; } # ID SETTING
 controller_is() { "$BIN/zookeeper-shell" "127.0.0.1:$ZK_PORT" get /controller | grep -q "\"brokerid\":$1,"; }
 # Never a second process on the same settings, should the kill before have failed.
 start_again() { ! is_running "broker-$1" && broker_spawn "$1"; }
