@@ -13,11 +13,15 @@
 
 static struct log_manager *manager;
 static int reported;
+static int cleanings;
 
 static void count_reports(enum trace_level level, const char *line, void *context) {
     (void)context;
     if (level == TRACE_ERROR && strstr(line, "cannot be cleaned") != NULL) {
         reported++;
+    }
+    if (strstr(line, "Cleaned log") != NULL) {
+        cleanings++;
     }
 }
 
@@ -59,6 +63,7 @@ static void manager_set_up(void) {
     test_directory_remove(compact.directory);
     trace_set_sink(count_reports, NULL);
     reported = 0;
+    cleanings = 0;
 }
 
 static void manager_tear_down(void) {
@@ -148,6 +153,26 @@ START_TEST(the_cleaner_keeps_to_its_budget) {
 }
 END_TEST
 
+START_TEST(more_keys_than_the_map_has_room_for_take_several_cleanings) {
+    struct log_cleaner_config config = cleaner_config();
+    config.dedupe_buffer_bytes = 20 * OFFSET_MAP_SLOT_SIZE; /* 18 keys, at a load of 0.9 */
+    start_manager(&config);
+    struct log *log = fill("t", 60);
+    log->config.min_cleanable_ratio = 0;
+    test_clock_advance(&compact.clock, 15000);
+    /* Neighbours have different keys: a map is full after 18 records. */
+    ck_assert_int_ge(cleanings, 200 / 18);
+    ck_assert_int_eq(log->clean_offset, 200);
+    ck_assert_int_eq(reported, 0);
+    compact.log = log;
+    struct compact_content content;
+    compact_read(&content);
+    compact_check(&content, 0, false);
+    ck_assert_int_eq(content.count, 60);
+    compact.log = NULL;
+}
+END_TEST
+
 START_TEST(a_stop_or_a_deletion_ends_a_cleaning_under_way) {
     struct log_cleaner_config config = cleaner_config();
     config.bytes_per_second_max = 4000;
@@ -173,6 +198,7 @@ int main(void) {
         TEST(the_cleaner_cleans_what_is_dirty_enough_and_remembers_how_far),
         TEST(a_log_that_cannot_be_cleaned_is_named_once_and_the_rest_goes_on),
         TEST(the_cleaner_keeps_to_its_budget),
+        TEST(more_keys_than_the_map_has_room_for_take_several_cleanings),
         TEST(a_stop_or_a_deletion_ends_a_cleaning_under_way),
     };
     return run_tests_with_fixture("cleaner", tests, ARRAY_SIZE(tests), manager_set_up, manager_tear_down);
