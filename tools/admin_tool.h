@@ -17,7 +17,9 @@ struct admin_tool {
 /* Zeroed memory and an empty arena. */
 void admin_tool_init(struct admin_tool *tool);
 void admin_tool_deinit(struct admin_tool *tool);
-/* Reads the options' addresses and settings file and makes the client. ERR_INVALID with the failure set: for an address
+/* Reads the options' addresses and settings file. */
+int admin_tool_settings(struct admin_tool *tool, const char *bootstrap_option, const char *config_option);
+/* That, and makes the client. ERR_INVALID with the failure set: for an address
  * that cannot be, Kafka's "Failed to create new KafkaAdminClient" with the reason as class and text in the log form. */
 int admin_tool_open(struct admin_tool *tool, const char *bootstrap_option, const char *config_option);
 

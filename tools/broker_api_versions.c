@@ -153,12 +153,8 @@ int tool_broker_api_versions(int argc, char **argv) {
         status = status < 0 ? options_check_required(&tool.options, (const char *const[]){"bootstrap-server", NULL})
                             : status;
         if (status == 0 && !options_has(&tool.options, "version")) {
-            error = admin_tool_open(&tool, "bootstrap-server", "command-config");
-            if (error != 0 && tool.failure.text != NULL && tool.client.bootstrap_count == 0 &&
-                !addresses_are_valid(options_text(&tool.options, "bootstrap-server"))) {
-                failure_set(&tool.failure, "org.apache.kafka.common.config.ConfigException",
-                            "Invalid url in bootstrap.servers: %s", options_text(&tool.options, "bootstrap-server"));
-            }
+            error = admin_tool_settings(&tool, "bootstrap-server", "command-config");
+            error = error != 0 ? error : client_init(&tool.client, &tool.settings, &tool.failure);
             error = error != 0 ? error : run(&tool);
         }
     }

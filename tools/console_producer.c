@@ -424,7 +424,9 @@ static int produce(const struct options *options, struct property_list *settings
         .cancel_fd = console.signal_fd,
         .logs_bootstrap_losses = true,
     };
-    error = client_init(&client, &client_settings, failure);
+    if (client_init(&client, &client_settings, failure) != 0) {
+        error = failure_set(failure, "org.apache.kafka.common.KafkaException", "Failed to construct kafka producer");
+    }
     int signal_number = 0;
     if (error == 0) {
         producer_init(&console.producer, &client, str_from(console.topic), &producer_settings, on_error, &console);

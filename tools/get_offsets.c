@@ -170,48 +170,6 @@ static bool is_selected(const struct selection *selection, struct str topic, int
     return false;
 }
 
-/* One ListOffsets to one leader. */
-static int list_offsets(void *context, struct broker_connection *connection, struct partition_item **items,
-                        int32_t count, int64_t deadline_ms, struct arena *arena) {
-    const int64_t *timestamp = context;
-    struct list_offsets_request request;
-    list_offsets_request_init(&request);
-    request.replica_id = -1;
-    request.topics = ARENA_ARRAY(arena, struct list_offsets_request_list_offsets_topic, count);
-    request.topics_count = count;
-    for (int32_t i = 0; i < count; i++) {
-        struct list_offsets_request_list_offsets_topic *topic = &request.topics[i];
-        list_offsets_request_list_offsets_topic_init(topic);
-        topic->name = items[i]->topic;
-        topic->partitions = ARENA_NEW(arena, struct list_offsets_request_list_offsets_partition);
-        topic->partitions_count = 1;
-        list_offsets_request_list_offsets_partition_init(topic->partitions);
-        topic->partitions->partition_index = items[i]->partition;
-        topic->partitions->timestamp = *timestamp;
-    }
-    struct list_offsets_response response;
-    int error = call_list_offsets(connection, &request, deadline_ms, arena, &response);
-    for (int32_t i = 0; error == 0 && i < response.topics_count; i++) {
-        for (int32_t j = 0; j < response.topics[i].partitions_count; j++) {
-            const struct list_offsets_response_list_offsets_partition_response *answer =
-                &response.topics[i].partitions[j];
-            for (int32_t k = 0; k < count; k++) {
-                bool is_it = items[k]->partition == answer->partition_index &&
-                             str_equal(items[k]->topic, response.topics[i].name);
-                if (!is_it || kafka_error_is_retriable(answer->error_code)) {
-                    continue;
-                }
-                items[k]->is_done = true;
-                items[k]->result = answer->offset;
-                if (answer->error_code != 0) {
-                    failure_set_code(&items[k]->failure, answer->error_code, STR_NULL);
-                }
-            }
-        }
-    }
-    return error;
-}
-
 /* As text, so that t-10 comes before t-2. */
 static int compare_as_text(const void *a, const void *b) {
     const struct partition_item *left = a;
@@ -244,9 +202,7 @@ static int run(struct admin_tool *tool, const struct selection *selection, int64
     if (error == 0 && count == 0) {
         error = failure_set(&tool->failure, TERSE, "Could not match any topic-partitions with the specified filters");
     }
-    error = error != 0
-                ? error
-                : partition_work(&tool->client, items, count, "listOffsets", list_offsets, &timestamp, &tool->failure);
+    error = error != 0 ? error : partitions_list_offsets(&tool->client, items, count, timestamp, &tool->failure);
     if (error == 0) {
         qsort(items, (size_t)count, sizeof *items, compare_as_text);
     }

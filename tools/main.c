@@ -22,6 +22,7 @@ static const struct tool tools[] = {
     {"kafka-get-offsets", tool_get_offsets},
     {"kafka-delete-records", tool_delete_records},
     {"kafka-leader-election", tool_leader_election},
+    {"kafka-consumer-groups", tool_consumer_groups},
     {"kafka-configs", tool_configs},
     {"kafka-server-stop", tool_server_stop},
     {"zookeeper-shell", tool_zookeeper_shell},

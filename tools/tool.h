@@ -17,6 +17,7 @@ tool_main tool_broker_api_versions;
 tool_main tool_cluster;
 tool_main tool_get_offsets;
 tool_main tool_leader_election;
+tool_main tool_consumer_groups;
 tool_main tool_configs;
 tool_main tool_delete_records;
 tool_main tool_log_dirs;

@@ -11,7 +11,7 @@ KAFKA_ERROR(KAFKA_CORRUPT_MESSAGE, 2, "CORRUPT_MESSAGE", true, "CorruptRecordExc
             "The message did not pass its CRC check, exceeds the size limit, has a null key on a compacted topic, or "
             "is damaged otherwise.")
 KAFKA_ERROR(KAFKA_UNKNOWN_TOPIC_OR_PARTITION, 3, "UNKNOWN_TOPIC_OR_PARTITION", true, "UnknownTopicOrPartitionException",
-            "This broker does not host this topic-partition.")
+            "This server does not host this topic-partition.")
 KAFKA_ERROR(KAFKA_INVALID_FETCH_SIZE, 4, "INVALID_FETCH_SIZE", false, "InvalidFetchSizeException",
             "The fetch size asked for is not valid.")
 KAFKA_ERROR(KAFKA_LEADER_NOT_AVAILABLE, 5, "LEADER_NOT_AVAILABLE", true, "LeaderNotAvailableException",
@@ -57,7 +57,7 @@ KAFKA_ERROR(KAFKA_INCONSISTENT_GROUP_PROTOCOL, 23, "INCONSISTENT_GROUP_PROTOCOL"
             "InconsistentGroupProtocolException",
             "The member's protocol type or protocols do not fit those of the group's other members.")
 KAFKA_ERROR(KAFKA_INVALID_GROUP_ID, 24, "INVALID_GROUP_ID", false, "InvalidGroupIdException",
-            "The group id is not valid.")
+            "The configured groupId is invalid.")
 KAFKA_ERROR(KAFKA_UNKNOWN_MEMBER_ID, 25, "UNKNOWN_MEMBER_ID", false, "UnknownMemberIdException",
             "The coordinator does not know this member.")
 KAFKA_ERROR(KAFKA_INVALID_SESSION_TIMEOUT, 26, "INVALID_SESSION_TIMEOUT", false, "InvalidSessionTimeoutException",
@@ -187,7 +187,7 @@ KAFKA_ERROR(KAFKA_ELECTION_NOT_NEEDED, 84, "ELECTION_NOT_NEEDED", true, "Electio
 KAFKA_ERROR(KAFKA_NO_REASSIGNMENT_IN_PROGRESS, 85, "NO_REASSIGNMENT_IN_PROGRESS", false,
             "NoReassignmentInProgressException", "No partition reassignment is in progress.")
 KAFKA_ERROR(KAFKA_GROUP_SUBSCRIBED_TO_TOPIC, 86, "GROUP_SUBSCRIBED_TO_TOPIC", false, "GroupSubscribedToTopicException",
-            "A topic's offsets cannot be deleted while the group is subscribed to the topic.")
+            "Deleting offsets of a topic is forbidden while the consumer group is actively subscribed to it.")
 KAFKA_ERROR(KAFKA_INVALID_RECORD, 87, "INVALID_RECORD", false, "InvalidRecordException",
             "The broker could not validate the record, so it was rejected.")
 KAFKA_ERROR(KAFKA_UNSTABLE_OFFSET_COMMIT, 88, "UNSTABLE_OFFSET_COMMIT", true, "UnstableOffsetCommitException",

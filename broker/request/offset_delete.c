@@ -33,7 +33,6 @@ static void take_topic(struct offset_deletion *deletion,
                        const struct offset_delete_request_offset_delete_request_topic *topic,
                        struct offset_delete_response_offset_delete_response_topic *to) {
     struct request *request = deletion->request;
-    bool is_known = image_topic(request->context->image, topic->name) != NULL;
     offset_delete_response_offset_delete_response_topic_init(to);
     to->name = topic->name;
     to->partitions_count = topic->partitions_count;
@@ -43,7 +42,7 @@ static void take_topic(struct offset_deletion *deletion,
         struct offset_delete_response_offset_delete_response_partition *part = &to->partitions[i];
         offset_delete_response_offset_delete_response_partition_init(part);
         part->partition_index = topic->partitions[i].partition_index;
-        if (!is_known) {
+        if (image_partition(request->context->image, topic->name, part->partition_index) == NULL) {
             part->error_code = KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
             continue;
         }

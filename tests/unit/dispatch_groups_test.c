@@ -98,6 +98,13 @@ START_TEST(an_offset_is_deleted_unless_a_member_may_be_reading) {
     DECODE(offset_delete, API_OFFSET_DELETE, 0, &last, &response);
     ck_assert_int_eq(response.topics[0].partitions[0].error_code, KAFKA_GROUP_SUBSCRIBED_TO_TOPIC);
     leave(G, id);
+    part.partition_index = 99; /* of a topic that has fewer */
+    reply_free(&last);
+    SEND(offset_delete, API_OFFSET_DELETE, 0, &last, &request);
+    memory_run(fx.world);
+    DECODE(offset_delete, API_OFFSET_DELETE, 0, &last, &response);
+    ck_assert_int_eq(response.topics[0].partitions[0].error_code, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+    part.partition_index = 0;
     reply_free(&last);
     SEND(offset_delete, API_OFFSET_DELETE, 0, &last, &request);
     memory_run(fx.world);

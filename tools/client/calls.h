@@ -11,10 +11,12 @@
 #include "generated/protocol/api_versions.h"
 #include "generated/protocol/create_partitions.h"
 #include "generated/protocol/create_topics.h"
+#include "generated/protocol/delete_groups.h"
 #include "generated/protocol/delete_records.h"
 #include "generated/protocol/delete_topics.h"
 #include "generated/protocol/describe_cluster.h"
 #include "generated/protocol/describe_configs.h"
+#include "generated/protocol/describe_groups.h"
 #include "generated/protocol/describe_log_dirs.h"
 #include "generated/protocol/elect_leaders.h"
 #include "generated/protocol/fetch.h"
@@ -24,10 +26,12 @@
 #include "generated/protocol/init_producer_id.h"
 #include "generated/protocol/join_group.h"
 #include "generated/protocol/leave_group.h"
+#include "generated/protocol/list_groups.h"
 #include "generated/protocol/list_offsets.h"
 #include "generated/protocol/list_partition_reassignments.h"
 #include "generated/protocol/metadata.h"
 #include "generated/protocol/offset_commit.h"
+#include "generated/protocol/offset_delete.h"
 #include "generated/protocol/offset_fetch.h"
 #include "generated/protocol/produce.h"
 #include "generated/protocol/sync_group.h"
@@ -41,11 +45,13 @@
     X(metadata, 3, 1, 12, 9)                                                                                           \
     X(offset_commit, 8, 7, 9, 8)                                                                                       \
     X(offset_fetch, 9, 5, 7, 6)                                                                                        \
-    X(find_coordinator, 10, 0, 3, 3)                                                                                   \
+    X(find_coordinator, 10, 0, 6, 3)                                                                                   \
     X(join_group, 11, 5, 9, 6)                                                                                         \
     X(heartbeat, 12, 3, 4, 4)                                                                                          \
     X(leave_group, 13, 3, 5, 4)                                                                                        \
     X(sync_group, 14, 3, 5, 4)                                                                                         \
+    X(describe_groups, 15, 0, 5, 5)                                                                                    \
+    X(list_groups, 16, 0, 5, 3)                                                                                        \
     X(create_topics, 19, 1, 7, 5)                                                                                      \
     X(delete_topics, 20, 1, 5, 4)                                                                                      \
     X(delete_records, 21, 0, 2, 2)                                                                                     \
@@ -53,9 +59,11 @@
     X(describe_configs, 32, 1, 4, 4)                                                                                   \
     X(describe_log_dirs, 35, 1, 4, 2)                                                                                  \
     X(create_partitions, 37, 0, 3, 2)                                                                                  \
+    X(delete_groups, 42, 0, 2, 2)                                                                                      \
     X(elect_leaders, 43, 0, 2, 2)                                                                                      \
     X(incremental_alter_configs, 44, 0, 1, 1)                                                                          \
     X(list_partition_reassignments, 46, 0, 0, 0)                                                                       \
+    X(offset_delete, 47, 0, 0, INT16_MAX)                                                                              \
     X(describe_cluster, 60, 0, 1, 0)
 
 #define DECLARE_CALL(name, key, min, max, flexible)                                                                    \

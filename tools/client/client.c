@@ -115,6 +115,16 @@ static void node_destroy(struct client_node *node) {
     free(node);
 }
 
+static bool resolves(const char *host) {
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    struct addrinfo *addresses;
+    if (getaddrinfo(host, NULL, &hints, &addresses) != 0) {
+        return false;
+    }
+    freeaddrinfo(addresses);
+    return true;
+}
+
 int client_init(struct client *client, const struct client_settings *settings, struct failure *failure) {
     *client = (struct client){.settings = *settings, .controller_id = -1};
     const char *begin;
@@ -127,6 +137,13 @@ int client_init(struct client *client, const struct client_settings *settings, s
             client_deinit(client);
             return failure_set(failure, "org.apache.kafka.common.config.ConfigException",
                                "Invalid url in bootstrap.servers: %.*s", (int)size, begin);
+        }
+        if (!resolves(host)) {
+            report_log("WARN", "org.apache.kafka.clients.ClientUtils",
+                       "Couldn't resolve server %.*s from bootstrap.servers as DNS resolution failed for %s", (int)size,
+                       begin, host);
+            free(host);
+            continue;
         }
         client->bootstrap =
             xrealloc(client->bootstrap, ((size_t)client->bootstrap_count + 1) * sizeof(struct client_node *));

@@ -52,7 +52,8 @@ bool addresses_are_valid(const char *text);
 int client_admin_settings(struct client_settings *settings, const char *bootstrap, const char *config_path,
                           struct property_list *properties, struct failure *failure);
 
-/* Parses the addresses. ERR_INVALID: "Invalid url in bootstrap.servers: nohost". */
+/* Parses and resolves the addresses; one without an address is told and left out. ERR_INVALID, with Kafka's exception
+ * in `failure`, when one is not host:port or none is left. */
 int client_init(struct client *client, const struct client_settings *settings, struct failure *failure);
 void client_deinit(struct client *client);
 

@@ -7,6 +7,7 @@
 #include "broker/base/errors.h"
 #include "broker/protocol/errors.h"
 #include "tools/client/consumer_internal.h"
+#include "tools/client/group_work.h"
 
 #define PROTOCOL_TYPE "consumer"
 #define PROTOCOL_NAME "range"
@@ -75,23 +76,21 @@ static int react(struct group_member *member, int16_t code, struct failure *fail
 
 static int find_coordinator(struct group_member *member, int64_t deadline_ms, struct failure *failure) {
     struct client *client = member->consumer->client;
-    struct find_coordinator_request request;
-    struct find_coordinator_response response;
+    struct str group = str_from(member->settings.group_id);
+    struct coordinator found;
     struct broker_connection *connection;
     int error = client_any(client, deadline_ms, &connection);
     if (error != 0) {
         return error;
     }
-    find_coordinator_request_init(&request);
-    request.key = str_from(member->settings.group_id);
-    error = call_find_coordinator(connection, &request, call_deadline(member), &member->arena, &response);
+    error = find_coordinators(connection, &group, 1, call_deadline(member), &member->arena, &found);
     if (error != 0) {
         return lost(member, error);
     }
-    if (response.error_code != KAFKA_NONE) {
-        return react(member, response.error_code, failure);
+    if (found.code != KAFKA_NONE) {
+        return react(member, found.code, failure);
     }
-    struct client_node *node = client_find_node(client, response.node_id);
+    struct client_node *node = client_find_node(client, found.node_id);
     if (node == NULL) {
         struct metadata_response metadata; /* which brings the brokers up to date */
         error = client_metadata(client, NULL, 0, false, deadline_ms, &member->arena, &metadata);

@@ -2,6 +2,7 @@
 
 #include "broker/base/check.h"
 #include "broker/base/errors.h"
+#include "broker/protocol/errors.h"
 
 static const struct metadata_response_metadata_response_partition *find_answer(const struct metadata_response *response,
                                                                                const struct partition_item *item) {
@@ -117,4 +118,51 @@ int partition_item_compare(const void *a, const void *b) {
     const struct partition_item *right = b;
     int order = str_compare(left->topic, right->topic);
     return order != 0 ? order : (left->partition > right->partition) - (left->partition < right->partition);
+}
+
+/* One ListOffsets to one leader. */
+static int list_offsets(void *context, struct broker_connection *connection, struct partition_item **items,
+                        int32_t count, int64_t deadline_ms, struct arena *arena) {
+    const int64_t *timestamp = context;
+    struct list_offsets_request request;
+    list_offsets_request_init(&request);
+    request.replica_id = -1;
+    request.topics = ARENA_ARRAY(arena, struct list_offsets_request_list_offsets_topic, count);
+    request.topics_count = count;
+    for (int32_t i = 0; i < count; i++) {
+        struct list_offsets_request_list_offsets_topic *topic = &request.topics[i];
+        list_offsets_request_list_offsets_topic_init(topic);
+        topic->name = items[i]->topic;
+        topic->partitions = ARENA_NEW(arena, struct list_offsets_request_list_offsets_partition);
+        topic->partitions_count = 1;
+        list_offsets_request_list_offsets_partition_init(topic->partitions);
+        topic->partitions->partition_index = items[i]->partition;
+        topic->partitions->timestamp = *timestamp;
+    }
+    struct list_offsets_response response;
+    int error = call_list_offsets(connection, &request, deadline_ms, arena, &response);
+    for (int32_t i = 0; error == 0 && i < response.topics_count; i++) {
+        for (int32_t j = 0; j < response.topics[i].partitions_count; j++) {
+            const struct list_offsets_response_list_offsets_partition_response *answer =
+                &response.topics[i].partitions[j];
+            for (int32_t k = 0; k < count; k++) {
+                bool is_it = items[k]->partition == answer->partition_index &&
+                             str_equal(items[k]->topic, response.topics[i].name);
+                if (!is_it || kafka_error_is_retriable(answer->error_code)) {
+                    continue;
+                }
+                items[k]->is_done = true;
+                items[k]->result = answer->offset;
+                if (answer->error_code != 0) {
+                    failure_set_code(&items[k]->failure, answer->error_code, STR_NULL);
+                }
+            }
+        }
+    }
+    return error;
+}
+
+int partitions_list_offsets(struct client *client, struct partition_item *items, int32_t count, int64_t timestamp,
+                            struct failure *failure) {
+    return partition_work(client, items, count, "listOffsets", list_offsets, &timestamp, failure);
 }

@@ -24,6 +24,10 @@ typedef int partition_call(void *context, struct broker_connection *connection, 
  * other error ends everything, with the failure set. */
 int partition_work(struct client *client, struct partition_item *items, int32_t count, const char *call_name,
                    partition_call *call, void *context, struct failure *failure);
+/* Where each partition stood at `timestamp`: -1 its end, -2 its beginning, and the other special values of ListOffsets.
+ * A result of -1: nothing is that young. */
+int partitions_list_offsets(struct client *client, struct partition_item *items, int32_t count, int64_t timestamp,
+                            struct failure *failure);
 void partition_items_deinit(struct partition_item *items, int32_t count);
 
 /* By topic, then partition as a number. */
