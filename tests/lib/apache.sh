@@ -36,13 +36,22 @@ apache() {
     shift
     java -Xmx256m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC "$(log4j tool WARN System.err)" -cp "$APACHE/libs/*" "$class" "$@"
 }
+# apache_steps_build, apache_steps BOOTSTRAP: our own program on Kafka's Java clients (tests/apache/java).
+apache_steps_build() {
+    mkdir -p "$APACHE/classes"
+    javac -cp "$APACHE/libs/*" -d "$APACHE/classes" "$root"/tests/apache/java/*.java
+}
+apache_steps() {
+    java -Xmx256m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC "$(log4j steps ERROR System.err)" -cp "$APACHE/classes:$APACHE/libs/*" Steps "$1"
+}
 # apache_broker_start ID [KEY=VALUE...]: an Apache broker on the same properties and directories as ours would use.
 apache_broker_start() {
     local id=$1 port=$((BASE_PORT + $1))
     shift
     printf '%s\n' "broker.id=$id" "listeners=PLAINTEXT://127.0.0.1:$port" "zookeeper.connect=127.0.0.1:$ZK_PORT" \
         "log.dirs=$CLUSTER/data-$id" zookeeper.session.timeout.ms=${SESSION_TIMEOUT_MS:-6000} \
-        offsets.topic.replication.factor=3 group.initial.rebalance.delay.ms=0 "$@" >"$CLUSTER/server-$id.properties"
+        offsets.topic.replication.factor=3 group.initial.rebalance.delay.ms=0 \
+        controlled.shutdown.retry.backoff.ms=300 "$@" >"$CLUSTER/server-$id.properties"
     spawn "broker-$id" java -Xms256m -Xmx512m -XX:+UseSerialGC "$(log4j broker INFO System.out)" -cp "$APACHE/libs/*" \
         kafka.Kafka "$CLUSTER/server-$id.properties"
     await 60 "Apache broker $id on port $port (see $CLUSTER/broker-$id.log)" broker_up "$id" "$port"
