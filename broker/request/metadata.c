@@ -10,7 +10,11 @@
 #include "broker/request/handlers.h"
 #include "broker/request/leaders.h"
 #include "broker/request/topics.h"
+#include "broker/request/waiting_room.h"
 
+/* How long a question waits for the first news of the cluster; without a controller there are none, and that has to be
+ * said. */
+#define FIRST_IMAGE_WAIT_MS 2000
 #define VERSION_WITH_IDS 12 /* the first that may ask by id; 10 and 11 carry ids only in answers */
 
 struct metadata_walk {
@@ -200,7 +204,8 @@ static void refuse_ids(struct request *request, struct metadata_response *respon
     request_answer(request, response);
 }
 
-void handle_metadata(struct request *request) {
+/* What this broker was told, for whoever asks now. */
+static void answer_from_image(struct request *request) {
     const struct metadata_request *message = request->message;
     struct request_context *context = request->context;
     const int16_t version = request->header.api_version;
@@ -233,4 +238,24 @@ void handle_metadata(struct request *request) {
         add_named_topics(&walk);
     }
     request_answer(request, &response);
+}
+
+static bool is_told(struct wait *wait) {
+    return image_controller(wait->request->context->image) >= 0;
+}
+
+static void finish_metadata(struct wait *wait) {
+    answer_from_image(wait->request);
+}
+
+/* A broker that has just come up knows nothing until the controller tells it, milliseconds after its registration. To
+ * say so would make consumers leave their groups, because their topics seem to be gone: the question waits. */
+void handle_metadata(struct request *request) {
+    struct wait *wait = ARENA_NEW(&request->arena, struct wait);
+    *wait = (struct wait){.request = request, .is_over = is_told, .finish = finish_metadata, .follows_image = true};
+    if (is_told(wait)) {
+        answer_from_image(request);
+    } else {
+        waiting_room_enter(request->context->waiting_room, wait, FIRST_IMAGE_WAIT_MS);
+    }
 }

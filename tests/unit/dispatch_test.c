@@ -112,6 +112,7 @@ END_TEST
 
 START_TEST(bytes_after_the_body_and_unknown_tags_are_ignored) {
     fixture_start();
+    become_leader("t", alone, 1, 0);
     struct reply reply;
     /* librdkafka's Metadata v12 with three stray bytes, and ApiVersions v3 with a tag of its own. */
     send_hex(&reply, "0003000c0000000100017a000001000000abcdef");
@@ -159,6 +160,44 @@ START_TEST(metadata_of_every_version_shows_brokers_and_leaders) {
             reply_free(&reply);
         }
     }
+    fixture_finish();
+}
+END_TEST
+
+START_TEST(metadata_waits_until_the_controller_has_told_of_the_cluster) {
+    fixture_start();
+    struct metadata_request request;
+    struct metadata_response response;
+    struct reply reply;
+    metadata_request_init(&request);
+    request.topics_count = -1;
+    SEND(metadata, API_METADATA, 12, &reply, &request);
+    memory_run_for(fx.world, 1000);
+    ck_assert(!reply.is_answered);
+    become_leader("t", alone, 1, 0);
+    memory_run(fx.world);
+    ck_assert(reply.is_answered);
+    DECODE(metadata, API_METADATA, 12, &reply, &response);
+    ck_assert_int_eq(response.brokers_count, 1);
+    ck_assert_int_eq(response.topics_count, 1);
+    reply_free(&reply);
+    fixture_finish();
+}
+END_TEST
+
+START_TEST(without_a_controller_metadata_is_answered_empty_after_a_while) {
+    fixture_start();
+    struct metadata_request request;
+    struct metadata_response response;
+    struct reply reply;
+    metadata_request_init(&request);
+    request.topics_count = -1;
+    SEND(metadata, API_METADATA, 12, &reply, &request);
+    memory_run_for(fx.world, 2001);
+    DECODE(metadata, API_METADATA, 12, &reply, &response);
+    ck_assert_int_eq(response.brokers_count, 0);
+    ck_assert_int_eq(response.controller_id, -1);
+    reply_free(&reply);
     fixture_finish();
 }
 END_TEST
@@ -437,6 +476,8 @@ int main(void) {
         TEST(what_is_not_served_or_not_readable_closes_the_connection),
         TEST(bytes_after_the_body_and_unknown_tags_are_ignored),
         TEST(metadata_of_every_version_shows_brokers_and_leaders),
+        TEST(metadata_waits_until_the_controller_has_told_of_the_cluster),
+        TEST(without_a_controller_metadata_is_answered_empty_after_a_while),
         TEST(metadata_names_what_it_does_not_know),
         TEST(metadata_by_id_is_for_version_12_and_refused_before),
         TEST(describe_cluster_knows_only_brokers),
