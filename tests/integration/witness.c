@@ -9,7 +9,8 @@
  * "read PARTITION OFFSET NUMBER TIME_MS". NUMBER counts from 0 in each partition, so order is visible.
  * FETCH_BYTES in the environment keeps the consumer's fetches small. Both say at their end how many requests they sent,
  * and on SIGUSR1 so far. With SINCE_MS, when a fault struck, the longest silence of each partition from then on is
- * told; with BOUND_MS a longer one is a failure. */
+ * told; with BOUND_MS a longer one is a failure. Status 3 of a producer: not everything was acknowledged, since the
+ * client went on asking a broker that it knows not to lead. */
 #include <inttypes.h>
 #include <librdkafka/rdkafka.h>
 #include <signal.h>
@@ -23,6 +24,8 @@
 
 #define PARTITIONS_MAX 64
 #define FLUSH_MS_MAX 120000
+/* Not everything was acknowledged, and the client itself says that it asks the wrong broker. */
+#define STATUS_MISLED 3
 
 static volatile sig_atomic_t stopping;
 static volatile sig_atomic_t asked;
@@ -79,6 +82,22 @@ static int on_statistics(rd_kafka_t *client, char *json, size_t size, void *cont
     return 0;
 }
 
+/* Whether the client sends what a partition gets to another broker than the one it knows to lead it. Versions
+ * before 2.1 do so for ever when leadership moves and one broker's metadata is behind another's: told of the new
+ * leader, the former one and the new one again while they hand the partition from one of their threads to another, they
+ * take the former one for a replica that it was told to prefer, and never leave it. */
+static bool sends_elsewhere(const char *json) {
+    int broker;
+    int leader;
+    for (const char *at = json; (at = strstr(at, "\"broker\":")) != NULL; at++) {
+        if (sscanf(at, "\"broker\":%d, \"leader\":%d", &broker, &leader) == 2 && broker >= 0 && leader >= 0 &&
+            broker != leader) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static rd_kafka_t *open_client(rd_kafka_type_t type, rd_kafka_conf_t *conf) {
     char why[256];
     set(conf, "statistics.interval.ms", "100");
@@ -130,13 +149,15 @@ static int produce(char **args) {
     rd_kafka_topic_destroy(topic);
     rd_kafka_destroy(client);
     fclose(notes);
+    bool is_misled = false;
     if (left != RD_KAFKA_RESP_ERR_NO_ERROR) {
         /* What is still queued or in flight, for which partition and to whom, says where it hangs. */
         fprintf(stderr, "witness: not everything was acknowledged in %d s; the client says %s\n", FLUSH_MS_MAX / 1000,
                 last_statistics == NULL ? "nothing" : last_statistics);
+        is_misled = last_statistics != NULL && sends_elsewhere(last_statistics);
     }
     printf("%" PRId64 " requests\n", requests_sent);
-    return left == RD_KAFKA_RESP_ERR_NO_ERROR ? 0 : 1;
+    return left == RD_KAFKA_RESP_ERR_NO_ERROR ? 0 : is_misled ? STATUS_MISLED : 1;
 }
 
 static int consume(char **args) {
