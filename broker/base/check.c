@@ -37,7 +37,12 @@ char *xstrdup(const char *text) {
 }
 
 char *xstrndup(const char *text, size_t size) {
-    return not_null(strndup(text, size));
+    char *copy = xmalloc(size + 1);
+    if (size > 0) {
+        memcpy(copy, text, size);
+    }
+    copy[size] = '\0';
+    return copy;
 }
 
 char *xasprintf(const char *format, ...) {

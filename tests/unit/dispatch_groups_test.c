@@ -25,6 +25,30 @@ START_TEST(a_group_forms_commits_and_finds_what_it_committed) {
 }
 END_TEST
 
+START_TEST(what_clients_write_comes_back_byte_for_byte_nul_bytes_too) {
+    coordinate();
+    struct str metadata = {"Hello\0world!", 12};
+    struct str instance = {"in\0stance", 9};
+    struct offset_fetch_response fetched;
+    int16_t error;
+    struct str id = arena_str(&fx.arena, join_as(G, NOBODY, instance, 9, 10000).member_id);
+    ck_assert_int_eq(sync_alone(G, id, 1).error_code, KAFKA_NONE);
+    ck_assert(str_equal(describe(G).members[0].group_instance_id, instance));
+    ck_assert_int_eq(commit(G, id, 1, T, 42, metadata), KAFKA_NONE);
+    for (int32_t epoch = 2; epoch <= 3; epoch++) { /* from memory, and from the log */
+        ck_assert_int_eq(fetch(G, true, &error), 42);
+        DECODE(offset_fetch, API_OFFSET_FETCH, 9, &last, &fetched);
+        ck_assert(str_equal(fetched.groups[0].topics[0].partitions[0].metadata, metadata));
+        ck_assert(str_equal(describe(G).members[0].group_instance_id, instance));
+        lose_partition(2 * epoch);
+        memory_run(fx.world);
+        become_leader("__consumer_offsets", alone, 1, 2 * epoch + 1);
+        memory_run(fx.world);
+    }
+    end();
+}
+END_TEST
+
 START_TEST(a_member_that_stays_silent_is_removed) {
     coordinate();
     struct str id = one_member(G);
@@ -361,6 +385,7 @@ END_TEST
 int main(void) {
     static const struct test tests[] = {
         TEST(a_group_forms_commits_and_finds_what_it_committed),
+        TEST(what_clients_write_comes_back_byte_for_byte_nul_bytes_too),
         TEST(a_member_that_stays_silent_is_removed),
         TEST(a_join_whose_client_went_away_does_not_hold_the_group_up),
         TEST(deleting_a_group_takes_its_offsets_along),
