@@ -99,6 +99,11 @@ static int check_group(const struct options *options, const struct property_list
                          property_list_get(from_file, "group.id")};
     const char *distinct[ARRAY_SIZE(ids)];
     size_t count = 0;
+    if (options_count(options, "group") > 1) {
+        fprintf(stderr, "Exception in thread \"main\" joptsimple.MultipleArgumentsForOptionException: Found multiple "
+                        "arguments for option group, but you asked for only one\n");
+        return 1;
+    }
     for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
         bool is_new = ids[i] != NULL;
         for (size_t j = 0; j < count && is_new; j++) {
@@ -303,13 +308,29 @@ static int parse_group(const struct property_list *settings, struct group_settin
                    {"session.timeout.ms", 45000, &session_ms},
                    {"heartbeat.interval.ms", 3000, &heartbeat_ms},
                    {"max.poll.interval.ms", 300000, &rebalance_ms}};
+    const char *auto_commit = property_list_get(settings, "enable.auto.commit");
+    const char *instance_id = property_list_get(settings, "group.instance.id");
     int error = 0;
     for (size_t i = 0; i < ARRAY_SIZE(numbers) && error == 0; i++) {
         error = number_of(settings, numbers[i].key, numbers[i].fallback, numbers[i].to, failure);
     }
+    if (error == 0 && auto_commit != NULL && strcasecmp(auto_commit, "true") != 0 &&
+        strcasecmp(auto_commit, "false") != 0) {
+        error = failure_set(failure, CONFIG_EXCEPTION,
+                            "Invalid value %s for configuration enable.auto.commit: Expected value to be either true "
+                            "or false",
+                            auto_commit);
+    }
+    if (error == 0 && instance_id != NULL && *instance_id == '\0') {
+        error = failure_set(failure, CONFIG_EXCEPTION,
+                            "Invalid value  for configuration group.instance.id: String must be non-empty");
+    }
+    if (error == 0 && heartbeat_ms >= session_ms) {
+        error = failure_set(failure, "org.apache.kafka.common.KafkaException", "Failed to construct kafka consumer");
+    }
     *ret = (struct group_settings){
         .group_id = property_list_get(settings, "group.id"),
-        .instance_id = property_list_get(settings, "group.instance.id"),
+        .instance_id = instance_id,
         .auto_commit = property_list_bool(settings, "enable.auto.commit", true),
         .auto_commit_interval_ms = interval_ms,
         .session_timeout_ms = (int32_t)session_ms,
