@@ -35,17 +35,16 @@ each_once_controller_last() { # CONTROLLER: as it was before
 written() { # TOPIC: begins to write it
     kafka kafka-topics --create --topic "$1" --partitions 3 --replication-factor 3 || return 1
     rm -f "$CLUSTER/$1".*
-    bed_control "$WITNESS" produce "$SERVERS" "$1" 3 300 "$CLUSTER/$1.sent" 2>"$CLUSTER/$1.errors" &
+    ip netns exec "$BED_CONTROL" "$WITNESS" produce "$SERVERS" "$1" 3 300 "$CLUSTER/$1.sent" >/dev/null 2>"$CLUSTER/$1.errors" </dev/null &
     echo $! >"$CLUSTER/$1.pid"
     await 30 "records in $1" test -s "$CLUSTER/$1.sent"
 }
 kept() { # TOPIC: ends writing; every acknowledged record is there, once and in order, and no error was final
-    kill -TERM "$(cat "$CLUSTER/$1.pid")" && wait "$(cat "$CLUSTER/$1.pid")"
-    rm -f "$CLUSTER/$1.pid"
+    end "$1" TERM
     bed_control "$WITNESS" consume "$SERVERS" "$1" 3 "$CLUSTER/$1.read" && "$WITNESS" compare "$CLUSTER/$1.sent" "$CLUSTER/$1.read" || return 1
     ! grep '^fail' "$CLUSTER/$1.sent"
 }
-bed_control() { exec 9>&-; ip netns exec "$BED_CONTROL" "$@"; }
+bed_control() { ip netns exec "$BED_CONTROL" "$@"; }
 
 # --- phases -------------------------------------------------------------------------------------------------------------
 phase_archive() {
@@ -194,17 +193,28 @@ phase_settings() {
     before=$(pids $BROKERS) last=$(controller)
     holds "a changed property restarts every broker once, one at a time, the controller last" property_changed "$before" "$last"
     before=$(pids $BROKERS)
+    holds "a second play beside a running one is refused before it changes anything" one_at_a_time
     holds "a setting that the broker refuses is not installed, and nobody is restarted" setting_refused "$before"
     holds "0 records lost, doubled or out of order, and no error that was final" kept steady
 }
-CHANGED="-e '{\"kafka_properties\": {\"log.retention.hours\": 72}}'"
 property_changed() { # PIDS CONTROLLER
-    played -i hosts kafka.yml "$CHANGED" && each_once_controller_last "$2" && [ "$(pids $BROKERS | sort - <(echo "$1") | uniq -d | wc -l)" -eq 0 ] &&
-        played -i hosts kafka.yml "$CHANGED" && unchanged 7
+    mkdir -p "$(control_root)/root/ottla/ansible/group_vars"
+    printf '%s\n' 'kafka_properties:' '  log.retention.hours: 72' >"$(control_root)/root/ottla/ansible/group_vars/kafkahosts.yml"
+    played -i hosts kafka.yml && each_once_controller_last "$2" && [ "$(pids $BROKERS | sort - <(echo "$1") | uniq -d | wc -l)" -eq 0 ] &&
+        played -i hosts kafka.yml && unchanged 7
+}
+one_at_a_time() {
+    local first status=0
+    bed_on $BED_CONTROL "cd ottla/ansible && ansible-playbook -i hosts site.yml" >"$CLUSTER/first-play" 2>&1 </dev/null &
+    first=$!
+    await 60 "the first play" grep -q 'Register the names' "$CLUSTER/first-play"
+    refused "another play of this directory is running" -i hosts kafka.yml || status=1
+    wait "$first" || { tail "$CLUSTER/first-play"; status=1; }
+    return $status
 }
 setting_refused() { # PIDS
     ! play -i hosts kafka.yml "-e '{\"kafka_properties\": {\"log.retention.hours\": \"many\"}}'" && said "log.retention.hours" && [ "$(pids $BROKERS)" = "$1" ] &&
-        played -i hosts kafka.yml "$CHANGED" && unchanged 7
+        played -i hosts kafka.yml && unchanged 7
 }
 
 phase_restart() {
@@ -224,9 +234,9 @@ restarted_once() { # PIDS CONTROLLER
 # The last broker in order is stopped by hand, so the first one's gate finds partitions behind.
 gate_shut() {
     bed_on $K3 systemctl stop kafka-server.service || return 1
-    PIDS_SHUT=$(pids $K1 $K2)
+    pids $K1 $K2 >"$CLUSTER/shut"
     ! play -i hosts rolling-restart.yml -e kafka_rolling_timeout=8 && said "2 of 3 brokers are registered" && said "No other broker was touched" || return 1
-    [ "$(pids $K1 $K2)" = "$PIDS_SHUT" ] || { echo "brokers were restarted"; return 1; }
+    [ "$(pids $K1 $K2)" = "$(cat "$CLUSTER/shut")" ] || { echo "brokers were restarted"; return 1; }
     local host
     for host in $BROKERS; do
         tar -tzf "$(control_root)/root/ottla/ansible/collected-logs/$host.foo.bar.tar.gz" | grep -q journal || { echo "no logs of $host"; return 1; }
@@ -241,18 +251,21 @@ resumed() {
     local now
     now=$(pids $K1 $K2)
     [ "$(tr ' ' '\n' <<<"$(turns)" | sort | paste -sd' ')" = "$K1 $K2" ] || { echo "turns: $(turns)"; return 1; }
-    [ "$(sort <(echo "$now") <(echo "$PIDS_SHUT") | uniq -d | wc -l)" -eq 0 ]
+    [ "$(sort <(echo "$now") "$CLUSTER/shut" | uniq -d | wc -l)" -eq 0 ]
 }
 killed_in_turn() {
-    local victim
-    # A turn begins with its gate: whoever is marked and still runs is killed while the play waits there.
-    play -i hosts rolling-restart.yml -e kafka_gate_pause=4 &
-    local running=$!
-    await 60 "the first turn" grep -q 'Wait for the gate\|Stop the broker\|Restart the brokers that need it' "$LAST"
-    victim=$K2
-    bed_on $victim 'kill -KILL $(systemctl show -P MainPID kafka-server.service)'
-    wait "$running" || { tail -n 30 "$LAST"; return 1; }
-    [ "$(bed_on $victim systemctl is-active kafka-server.service)" = active ] && played -i hosts site.yml && unchanged 7
+    local killer
+    # A drop-in of the site's own makes this one's stop slow enough to be struck in it; it is also why it gets a turn.
+    bed_on $K2 'printf "[Service]\nExecStop=/bin/sleep 5\n" >/etc/systemd/system/kafka-server.service.d/20-slow.conf'
+    bed_on $K2 'until [ "$(systemctl show -P ActiveState kafka-server.service)" = deactivating ]; do sleep 0.1; done
+        kill -KILL $(systemctl show -P MainPID kafka-server.service)' &
+    killer=$!
+    played -i hosts kafka.yml || return 1
+    wait "$killer" || return 1
+    [ "$(turns)" = "$K2" ] || { echo "turns: $(turns)"; return 1; }
+    said "$K2.foo.bar was not stopped cleanly" || return 1
+    bed_on $K2 rm /etc/systemd/system/kafka-server.service.d/20-slow.conf
+    played -i hosts kafka.yml && [ "$(turns)" = "$K2" ] && played -i hosts kafka.yml && unchanged 7
 }
 
 phase_upgrade() {
