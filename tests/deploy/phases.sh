@@ -355,6 +355,7 @@ phase_faults() {
     echo "kafka_version: $(bed_on $K1 sed -n s/^release=//p /usr/local/kafka/release)" >"$(control_root)/root/now.yml"
     holds "records are being written" written faulted
     holds "with a ZooKeeper follower down the cluster goes on, and site.yml brings it back" follower_down
+    holds "a broker that is killed has lost its registration before systemd starts it again" killed_and_gone
     holds "a host that loses power comes back by itself, with its broker" power_lost
     holds "a host that nobody reaches stops the play before anything is changed on the others" unreachable
     holds "collect-logs.yml fetches one archive for each host, without secrets" logs_collected
@@ -368,6 +369,12 @@ follower_down() {
     done
     bed_on $follower systemctl stop zookeeper-server.service && played -i hosts verify.yml $NOW && played -i hosts site.yml $NOW &&
         [ "$(bed_on $follower systemctl is-active zookeeper-server.service)" = active ]
+}
+# The session would live for 18 s; the unit waits 5 s before it starts the broker again.
+killed_and_gone() {
+    bed_on $K2 'kill -KILL $(systemctl show -P MainPID kafka-server.service)
+        until ! /usr/local/kafka/bin/zookeeper-shell.sh peter-zk01.foo.bar:2181 ls /brokers/ids 2>/dev/null | tail -n 1 | grep -q 2; do sleep 0.1; done
+        systemctl show -P SubState kafka-server.service | grep -x auto-restart' && await 120 "the cluster to be whole" whole
 }
 power_lost() {
     bed_power_off $K2 && bed_boot $K2 && bed_await $K2 && await 120 "the cluster to be whole" whole && played -i hosts site.yml $NOW && unchanged 7
