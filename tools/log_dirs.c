@@ -126,20 +126,8 @@ static int describe_broker(struct admin_tool *tool, int32_t id, const char *cons
     describe_log_dirs_request_init(&request);
     request.topics_count = -1;
     struct describe_log_dirs_response response;
-    struct broker_connection *connection;
-    int64_t deadline_ms = client_deadline(&tool->client);
-    int error;
-    for (;;) {
-        error = client_node(&tool->client, id, deadline_ms, &connection);
-        if (error == 0) {
-            error = call_describe_log_dirs(connection, &request, deadline_ms, &tool->arena, &response);
-        }
-        if (error != ERR_DISCONNECTED || client_backoff(&tool->client, deadline_ms) != 0) {
-            break;
-        }
-    }
+    int error = admin_describe_log_dirs(&tool->client, id, &request, &tool->arena, &response, &tool->failure);
     if (error != 0) {
-        client_failure(&tool->failure, error, "describeLogDirs");
         return error;
     }
     if (response.error_code != 0) {

@@ -23,6 +23,7 @@ static const struct tool tools[] = {
     {"kafka-delete-records", tool_delete_records},
     {"kafka-leader-election", tool_leader_election},
     {"kafka-consumer-groups", tool_consumer_groups},
+    {"kafka-reassign-partitions", tool_reassign_partitions},
     {"kafka-configs", tool_configs},
     {"kafka-server-stop", tool_server_stop},
     {"zookeeper-shell", tool_zookeeper_shell},

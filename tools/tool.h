@@ -18,6 +18,7 @@ tool_main tool_cluster;
 tool_main tool_get_offsets;
 tool_main tool_leader_election;
 tool_main tool_consumer_groups;
+tool_main tool_reassign_partitions;
 tool_main tool_configs;
 tool_main tool_delete_records;
 tool_main tool_log_dirs;

@@ -82,6 +82,10 @@ static int16_t list_partition_reassignments_code(const struct list_partition_rea
     return response->error_code;
 }
 
+static int16_t alter_partition_reassignments_code(const struct alter_partition_reassignments_response *response) {
+    return response->error_code;
+}
+
 /* These go to the controller; NOT_CONTROLLER means look for it again. */
 #define DEFINE_CONTROLLER_CALL(function, api, call_name)                                                               \
     int function(struct client *client, const struct api##_request *request, struct arena *arena,                      \
@@ -108,11 +112,12 @@ DEFINE_CONTROLLER_CALL(admin_create_topics, create_topics, "createTopics")
 DEFINE_CONTROLLER_CALL(admin_delete_topics, delete_topics, "deleteTopics")
 DEFINE_CONTROLLER_CALL(admin_create_partitions, create_partitions, "createPartitions")
 DEFINE_CONTROLLER_CALL(admin_elect_leaders, elect_leaders, "electLeaders")
+DEFINE_CONTROLLER_CALL(admin_alter_reassignments, alter_partition_reassignments, "alterPartitionReassignments")
 DEFINE_CONTROLLER_CALL(admin_list_reassignments, list_partition_reassignments, "listPartitionReassignments")
 
 /* A named broker must be known before it can be asked; any broker will do for the rest. */
-static int connect_for_configs(struct client *client, int32_t node_id, int64_t deadline_ms, struct arena *arena,
-                               struct broker_connection **ret_connection) {
+static int connect_to(struct client *client, int32_t node_id, int64_t deadline_ms, struct arena *arena,
+                      struct broker_connection **ret_connection) {
     if (node_id < 0) {
         return client_any(client, deadline_ms, ret_connection);
     }
@@ -128,13 +133,13 @@ static int connect_for_configs(struct client *client, int32_t node_id, int64_t d
     return error;
 }
 
-#define DEFINE_CONFIG_CALL(function, api, call_name)                                                                   \
+#define DEFINE_NODE_CALL(function, api, call_name)                                                                     \
     int function(struct client *client, int32_t node_id, const struct api##_request *request, struct arena *arena,     \
                  struct api##_response *ret_response, struct failure *failure) {                                       \
         int64_t deadline_ms = client_deadline(client);                                                                 \
         for (;;) {                                                                                                     \
             struct broker_connection *connection;                                                                      \
-            int error = connect_for_configs(client, node_id, deadline_ms, arena, &connection);                         \
+            int error = connect_to(client, node_id, deadline_ms, arena, &connection);                                  \
             if (error == 0) {                                                                                          \
                 error = call_##api(connection, request, request_deadline(client, deadline_ms), arena, ret_response);   \
             }                                                                                                          \
@@ -148,5 +153,7 @@ static int connect_for_configs(struct client *client, int32_t node_id, int64_t d
         }                                                                                                              \
     }
 
-DEFINE_CONFIG_CALL(admin_describe_configs, describe_configs, "describeConfigs")
-DEFINE_CONFIG_CALL(admin_alter_configs, incremental_alter_configs, "incrementalAlterConfigs")
+DEFINE_NODE_CALL(admin_describe_configs, describe_configs, "describeConfigs")
+DEFINE_NODE_CALL(admin_alter_configs, incremental_alter_configs, "incrementalAlterConfigs")
+DEFINE_NODE_CALL(admin_describe_log_dirs, describe_log_dirs, "describeLogDirs")
+DEFINE_NODE_CALL(admin_alter_log_dirs, alter_replica_log_dirs, "alterReplicaLogDirs")

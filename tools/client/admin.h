@@ -20,6 +20,9 @@ int admin_create_partitions(struct client *client, const struct create_partition
                             struct create_partitions_response *ret_response, struct failure *failure);
 int admin_elect_leaders(struct client *client, const struct elect_leaders_request *request, struct arena *arena,
                         struct elect_leaders_response *ret_response, struct failure *failure);
+int admin_alter_reassignments(struct client *client, const struct alter_partition_reassignments_request *request,
+                              struct arena *arena, struct alter_partition_reassignments_response *ret_response,
+                              struct failure *failure);
 int admin_list_reassignments(struct client *client, const struct list_partition_reassignments_request *request,
                              struct arena *arena, struct list_partition_reassignments_response *ret_response,
                              struct failure *failure);
@@ -31,6 +34,14 @@ int admin_describe_configs(struct client *client, int32_t node_id, const struct 
 int admin_alter_configs(struct client *client, int32_t node_id, const struct incremental_alter_configs_request *request,
                         struct arena *arena, struct incremental_alter_configs_response *ret_response,
                         struct failure *failure);
+
+/* Both go to broker `node_id`. */
+int admin_describe_log_dirs(struct client *client, int32_t node_id, const struct describe_log_dirs_request *request,
+                            struct arena *arena, struct describe_log_dirs_response *ret_response,
+                            struct failure *failure);
+int admin_alter_log_dirs(struct client *client, int32_t node_id, const struct alter_replica_log_dirs_request *request,
+                         struct arena *arena, struct alter_replica_log_dirs_response *ret_response,
+                         struct failure *failure);
 
 /* Whether a topic is Kafka's own. */
 bool topic_is_internal(struct str name);

@@ -8,6 +8,8 @@
 #define OTTLA_TOOLS_CLIENT_CALLS_H
 
 #include "generated/protocol/alter_configs.h"
+#include "generated/protocol/alter_partition_reassignments.h"
+#include "generated/protocol/alter_replica_log_dirs.h"
 #include "generated/protocol/api_versions.h"
 #include "generated/protocol/create_partitions.h"
 #include "generated/protocol/create_topics.h"
@@ -57,11 +59,13 @@
     X(delete_records, 21, 0, 2, 2)                                                                                     \
     X(init_producer_id, 22, 0, 4, 2)                                                                                   \
     X(describe_configs, 32, 1, 4, 4)                                                                                   \
+    X(alter_replica_log_dirs, 34, 1, 2, 2)                                                                             \
     X(describe_log_dirs, 35, 1, 4, 2)                                                                                  \
     X(create_partitions, 37, 0, 3, 2)                                                                                  \
     X(delete_groups, 42, 0, 2, 2)                                                                                      \
     X(elect_leaders, 43, 0, 2, 2)                                                                                      \
     X(incremental_alter_configs, 44, 0, 1, 1)                                                                          \
+    X(alter_partition_reassignments, 45, 0, 0, 0)                                                                      \
     X(list_partition_reassignments, 46, 0, 0, 0)                                                                       \
     X(offset_delete, 47, 0, 0, INT16_MAX)                                                                              \
     X(describe_cluster, 60, 0, 1, 0)
