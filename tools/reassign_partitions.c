@@ -5,8 +5,8 @@
 #include <unistd.h>
 
 #include "broker/base/check.h"
+#include "broker/base/placement.h"
 #include "broker/base/random.h"
-#include "replication/placement.h"
 #include "tools/reassign.h"
 #include "tools/tool.h"
 

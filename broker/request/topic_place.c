@@ -1,9 +1,9 @@
 /* Placement of new partitions on the brokers the image shows alive. */
 #include "broker/base/check.h"
+#include "broker/base/placement.h"
 #include "broker/base/random.h"
 #include "broker/protocol/errors.h"
 #include "broker/request/topic_admin_internal.h"
-#include "replication/placement.h"
 
 #define REFUSE(arena, code, ...) ((struct topic_verdict){(code), arena_printf((arena), __VA_ARGS__)})
 

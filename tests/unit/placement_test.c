@@ -2,7 +2,7 @@
 #include <check.h>
 
 #include "broker/base/errors.h"
-#include "replication/placement.h"
+#include "broker/base/placement.h"
 #include "tests/lib/runner.h"
 
 START_TEST(without_racks_leaders_go_round_and_followers_shift_each_turn) {

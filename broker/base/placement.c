@@ -1,5 +1,5 @@
 /* Kafka's rule for spreading replicas, number for number, so that a mixed cluster spreads them one way. */
-#include "replication/placement.h"
+#include "broker/base/placement.h"
 
 #include <stdbool.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* Where the replicas of new partitions go (KIP-36; zookeeper-mode.md 3.9). Pure: whoever calls draws the chance. */
-#ifndef OTTLA_REPLICATION_PLACEMENT_H
-#define OTTLA_REPLICATION_PLACEMENT_H
+#ifndef OTTLA_BASE_PLACEMENT_H
+#define OTTLA_BASE_PLACEMENT_H
 
 #include <stdint.h>
 
