@@ -38,12 +38,20 @@ struct log_cleaner_config broker_cleaner_config(const struct config *config) {
                                        .backoff_ms = config->log_cleaner_backoff_ms};
 }
 
+static void set_throttle_rates(struct broker *broker) {
+    if (broker->replicas != NULL) {
+        replica_manager_set_throttle_rates(broker->replicas, broker->config->leader_replication_throttled_rate,
+                                           broker->config->follower_replication_throttled_rate);
+    }
+}
+
 static void on_broker_settings(void *context) {
     struct broker *broker = context;
     if (broker->logs != NULL) {
         struct log_cleaner_config cleaner = broker_cleaner_config(broker->config);
         log_manager_configure_cleaner(broker->logs, &cleaner);
     }
+    set_throttle_rates(broker);
     if (broker->dispatcher != NULL) {
         broker->context.fetch_max_bytes = broker->config->fetch_max_bytes;
     }
@@ -192,6 +200,7 @@ void broker_wire(struct broker *broker) {
         .context = broker,
     };
     broker->replicas = replica_manager_create(&replicas, seams->clock, broker->logs, broker->image, seams->transport);
+    set_throttle_rates(broker);
     create_groups(broker);
     struct controller_config controller = {
         .broker_id = broker->id,

@@ -41,6 +41,20 @@ static void unlist_dirty(struct fetcher_partition *partition) {
     }
 }
 
+/* By time; whoever backs off for as long as the others goes to the end at once. */
+static void list_waiting(struct fetcher_partition *partition) {
+    struct fetcher *fetcher = partition->fetcher;
+    struct fetcher_partition *at = fetcher->waiting == NULL ? NULL : fetcher->waiting->wait_prev;
+    while (at != NULL && at->resume_ms > partition->resume_ms) {
+        at = at == fetcher->waiting ? NULL : at->wait_prev;
+    }
+    if (at == NULL) {
+        DL_PREPEND2(fetcher->waiting, partition, wait_prev, wait_next);
+    } else {
+        DL_APPEND_ELEM2(fetcher->waiting, at, partition, wait_prev, wait_next);
+    }
+}
+
 static bool has_no_id(const struct fetcher_partition *partition) {
     return uuid_is_zero(partition->key.topic_id);
 }
@@ -59,7 +73,7 @@ static void set_state(struct fetcher_partition *partition, enum fetcher_state st
         fetcher->fetching_count++;
         fetcher->nameless_count += has_no_id(partition) ? 1 : 0;
     } else if (state == FETCHER_WAITING) {
-        DL_APPEND2(fetcher->waiting, partition, wait_prev, wait_next);
+        list_waiting(partition);
     }
     list_dirty(partition);
 }
@@ -265,9 +279,16 @@ void fetcher_move(struct fetcher_partition *partition, const struct fetch_positi
     }
 }
 
-void fetcher_delay(struct fetcher_partition *partition, int64_t now_ms) {
-    partition->resume_ms = now_ms + partition->fetcher->backoff_ms;
+void fetcher_delay_until(struct fetcher_partition *partition, int64_t resume_ms) {
+    if (partition->state == FETCHER_WAITING) {
+        set_state(partition, FETCHER_PARKED); /* out of its place */
+    }
+    partition->resume_ms = resume_ms;
     set_state(partition, FETCHER_WAITING);
+}
+
+void fetcher_delay(struct fetcher_partition *partition, int64_t now_ms) {
+    fetcher_delay_until(partition, now_ms + partition->fetcher->backoff_ms);
 }
 
 void fetcher_park(struct fetcher_partition *partition) {

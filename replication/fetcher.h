@@ -44,6 +44,9 @@ struct fetcher_partition {
     enum fetcher_state state;
     struct fetch_position position;
     int64_t resume_ms;
+    bool is_caught_up;                                 /* had all the leader exposed, when it last answered */
+    int32_t max_bytes;                                 /* to ask for, at most */
+    bool is_counted;                                   /* what was asked for counts against the throttle */
     bool is_in_session;                                /* the leader's session has it */
     bool is_dirty;                                     /* position or state changed since it was last named */
     struct fetcher_partition *prev, *next;             /* all */
@@ -127,6 +130,7 @@ enum fetch_verdict fetcher_judge(const struct fetcher_partition *partition, cons
 /* Reports: the position is this now (and the partition fetches); back off; silent; asking the leader's offsets. */
 void fetcher_move(struct fetcher_partition *partition, const struct fetch_position *position);
 void fetcher_delay(struct fetcher_partition *partition, int64_t now_ms);
+void fetcher_delay_until(struct fetcher_partition *partition, int64_t resume_ms);
 void fetcher_park(struct fetcher_partition *partition);
 void fetcher_resolve(struct fetcher_partition *partition);
 

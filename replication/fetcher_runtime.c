@@ -94,6 +94,18 @@ static struct fetcher_runtime *find_or_create(struct replica_manager *manager, i
     return fetcher;
 }
 
+/* As far as we have heard: until its leader has answered, a throttle must not hold back a follower that is. */
+static bool is_in_sync(const struct partition_runtime *partition) {
+    const struct image_partition *known =
+        image_partition(partition->manager->image, str_from(partition->topic), partition->index);
+    for (int32_t i = 0; known != NULL && i < known->isr_count; i++) {
+        if (known->isr[i] == partition->manager->config.broker_id) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void fetcher_runtime_add(struct replica_manager *manager, struct partition_runtime *partition) {
     struct fetch_position position = partition_runtime_position(partition);
     if (log_latest_epoch(partition->log) < 0 && position.offset > partition->core.high_watermark) {
@@ -106,6 +118,7 @@ void fetcher_runtime_add(struct replica_manager *manager, struct partition_runti
     struct fetcher_runtime *fetcher = find_or_create(manager, partition->core.leader);
     fetcher_add(&fetcher->core, &partition->fetch, str_from(partition->topic), partition->topic_id, partition->index,
                 partition->core.leader_epoch, &position);
+    partition->fetch.is_caught_up = is_in_sync(partition);
     kick(fetcher);
 }
 
@@ -176,7 +189,7 @@ static void fill_named(struct fetcher_runtime *fetcher, struct fetch_request *re
         parts->fetch_offset = at->position.offset;
         parts->last_fetched_epoch = at->position.last_fetched_epoch;
         parts->log_start_offset = at->position.log_start_offset;
-        parts->partition_max_bytes = fetcher->manager->config.fetch_max_bytes;
+        parts->partition_max_bytes = at->max_bytes;
         topic->partitions_count++;
         parts++;
     }
@@ -274,6 +287,38 @@ static void send_fetch(struct fetcher_runtime *fetcher, const struct image_endpo
                                                                    .context = fetcher->call});
 }
 
+/* ---- Throttling ---- */
+
+static bool is_throttled(const struct fetcher_partition *at) {
+    const struct partition_runtime *partition = CONTAINER_OF(at, struct partition_runtime, fetch);
+    return partition->throttle.is_follower && !at->is_caught_up;
+}
+
+/* Shares what may be taken now among those that will be named and are behind; whoever gets nothing waits. In the order
+ * of their turns, so that each comes to be first. */
+static void share_allowance(struct fetcher_runtime *fetcher, int64_t now_ms) {
+    struct throttle *throttle = &fetcher->manager->follower_throttle;
+    struct fetcher_plan plan;
+    fetcher_plan(&fetcher->core, &plan);
+    bool is_on = throttle_is_on(throttle);
+    int64_t left = throttle_allowance(throttle, now_ms);
+    struct fetcher_partition *next = NULL;
+    for (struct fetcher_partition *at = fetcher_named_first(&fetcher->core, &plan); at != NULL; at = next) {
+        next = fetcher_named_next(at, &plan);
+        at->is_counted = is_on && is_throttled(at);
+        at->max_bytes = fetcher->manager->config.fetch_max_bytes;
+        if (!at->is_counted) {
+            continue;
+        }
+        if (left <= 0) {
+            fetcher_delay_until(at, now_ms + MAX(throttle_wait_ms(throttle), 1));
+            continue;
+        }
+        at->max_bytes = (int32_t)MIN((int64_t)at->max_bytes, left);
+        left -= at->max_bytes;
+    }
+}
+
 static void on_timer(struct timer *timer) {
     struct fetcher_runtime *fetcher = CONTAINER_OF(timer, struct fetcher_runtime, timer);
     struct replica_manager *manager = fetcher->manager;
@@ -283,6 +328,10 @@ static void on_timer(struct timer *timer) {
         return;
     }
     enum fetcher_turn turn = fetcher_turn(&fetcher->core, now_ms, &wake_ms);
+    if (turn == FETCHER_SEND) {
+        share_allowance(fetcher, now_ms);
+        turn = fetcher_turn(&fetcher->core, now_ms, &wake_ms);
+    }
     const struct image_endpoint *endpoint = endpoint_of(manager, fetcher->broker_id);
     if (turn == FETCHER_SEND && endpoint != NULL) {
         send_fetch(fetcher, endpoint);
@@ -470,9 +519,13 @@ static bool append_records(struct partition_runtime *partition, const struct rec
 
 /* Rule 19 and M7: records, then the high watermark, then the log start, so that each lies in what came before. */
 static void take_answer(struct partition_runtime *partition, const struct fetch_response_partition_data *data) {
+    if (partition->fetch.is_counted) {
+        throttle_record(&partition->manager->follower_throttle, MAX(data->records.size, 0));
+    }
     if (!append_records(partition, &data->records)) {
         return;
     }
+    partition->fetch.is_caught_up = log_end_offset(partition->log) >= data->high_watermark;
     partition_runtime_sync_start(partition);
     struct partition_event event = partition_runtime_event(partition, PARTITION_FOLLOWER_FETCHED);
     event.log.log_end = log_end_offset(partition->log);

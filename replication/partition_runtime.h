@@ -23,7 +23,7 @@ struct partition_runtime {
     bool is_offline; /* its directory failed: KAFKA_STORAGE_ERROR until the broker starts again */
     bool is_ticking; /* in manager->ticking */
     /* What the topic's *.replication.throttled.replicas say of us: our followers, and we as one, are held back while
-     * out of sync. Known and shown; nothing is held back before reassignment exists. */
+     * out of sync. */
     struct partition_throttle throttle;
     struct fetcher_partition fetch;
     struct alter_partition_item alter;

@@ -86,13 +86,38 @@ static int16_t check_offset(struct partition_runtime *partition, struct partitio
                                                                                  : KAFKA_NONE;
 }
 
+/* Whether what this follower gets counts against our rate: only while it is out of sync. */
+static bool is_throttled(const struct partition_runtime *partition, const struct partition_fetch *fetch) {
+    return is_replica(fetch) && partition->throttle.is_leader && throttle_is_on(&partition->manager->leader_throttle) &&
+           !replica_list_contains(&partition->core.isr.committed, fetch->replica_id);
+}
+
+void replica_manager_unfetch(struct replica_manager *manager, struct partition_fetch *fetch) {
+    throttle_record(&manager->leader_throttle, -fetch->throttled_bytes);
+    fetch->throttled_bytes = 0;
+}
+
 static void read_records(struct partition_runtime *partition, struct partition_fetch *fetch) {
+    struct replica_manager *manager = partition->manager;
     int64_t limit = offset_limit(partition, fetch->isolation);
-    if (fetch->fetch_offset >= limit || fetch->max_bytes <= 0) {
+    int32_t max_bytes = fetch->max_bytes;
+    if (fetch->fetch_offset >= limit || max_bytes <= 0) {
         return;
     }
-    int error =
-        log_read(partition->log, fetch->fetch_offset, fetch->max_bytes, limit, fetch->min_one_batch, &fetch->read);
+    bool is_counted = is_throttled(partition, fetch);
+    if (is_counted) {
+        int64_t allowance = throttle_allowance(&manager->leader_throttle, clock_now_ms(manager->clock));
+        fetch->is_held_back = allowance <= 0;
+        if (fetch->is_held_back) {
+            return;
+        }
+        max_bytes = (int32_t)MIN((int64_t)max_bytes, allowance);
+    }
+    int error = log_read(partition->log, fetch->fetch_offset, max_bytes, limit, fetch->min_one_batch, &fetch->read);
+    if (is_counted && error == 0) {
+        fetch->throttled_bytes = fetch->read.records.size;
+        throttle_record(&manager->leader_throttle, fetch->throttled_bytes);
+    }
     if (error == ERR_OUT_OF_RANGE) {
         fetch->error_code = KAFKA_OFFSET_OUT_OF_RANGE;
     } else if (error != 0) {
@@ -128,6 +153,8 @@ static void clear_result(struct partition_fetch *fetch, int16_t error_code) {
     fetch->diverging_epoch = -1;
     fetch->diverging_end_offset = -1;
     fetch->read = (struct log_read_info){.records = {.size = 0}, .first_offset = -1};
+    fetch->throttled_bytes = 0;
+    fetch->is_held_back = false;
 }
 
 void partition_runtime_fetch(struct partition_runtime *partition, struct partition_fetch *fetch) {

@@ -21,6 +21,8 @@ struct replica_manager *replica_manager_create(const struct replica_manager_conf
     manager->image = image;
     manager->transport = transport;
     manager->broker_epoch = -1;
+    throttle_init(&manager->leader_throttle, THROTTLE_UNLIMITED, clock_now_ms(clock));
+    throttle_init(&manager->follower_throttle, THROTTLE_UNLIMITED, clock_now_ms(clock));
     manager->alter = alter_partition_manager_create(manager);
     replica_manager_update_peers(manager);
     return manager;
@@ -190,6 +192,12 @@ void replica_manager_directory_failed(struct replica_manager *manager, const cha
             partition_runtime_set_offline(partition);
         }
     }
+}
+
+void replica_manager_set_throttle_rates(struct replica_manager *manager, int64_t leader_rate, int64_t follower_rate) {
+    int64_t now_ms = clock_now_ms(manager->clock);
+    throttle_set_rate(&manager->leader_throttle, leader_rate, now_ms);
+    throttle_set_rate(&manager->follower_throttle, follower_rate, now_ms);
 }
 
 void replica_manager_topic_config_changed(struct replica_manager *manager, const char *topic) {

@@ -134,8 +134,12 @@ struct partition_fetch {
     int32_t diverging_epoch;
     int64_t diverging_end_offset;
     struct log_read_info read; /* one reference to the file when size > 0 */
+    int64_t throttled_bytes;   /* counted against the leader's rate by this read */
+    bool is_held_back;         /* nothing was read, because of that rate */
 };
 void partition_runtime_fetch(struct partition_runtime *partition, struct partition_fetch *fetch);
+/* Gives back what a read counted against the rate, when it is not sent. */
+void replica_manager_unfetch(struct replica_manager *manager, struct partition_fetch *fetch);
 /* Once per Fetch request of a follower (v15+: with its ReplicaEpoch, else -1), before its partitions are looked at:
  * with incremental sessions most of them are not named, and yet the follower is alive for all of them. */
 void replica_manager_on_follower_fetch(struct replica_manager *manager, int32_t replica_id, int64_t replica_epoch);
@@ -164,6 +168,9 @@ void replica_manager_for_each(struct replica_manager *manager, partition_visitor
 int32_t replica_manager_partition_count(const struct replica_manager *manager);
 /* A log directory failed: its partitions answer KAFKA_STORAGE_ERROR from now on. */
 void replica_manager_directory_failed(struct replica_manager *manager, const char *directory);
+/* Bytes per second for throttled partitions: what followers out of sync are given by us as leader, and what we take
+ * while behind. INT64_MAX: as fast as it goes. Followers in sync are never held back, and do not count. */
+void replica_manager_set_throttle_rates(struct replica_manager *manager, int64_t leader_rate, int64_t follower_rate);
 /* Topic settings changed (min.insync.replicas and others): re-evaluate. */
 void replica_manager_topic_config_changed(struct replica_manager *manager, const char *topic);
 

@@ -5,6 +5,7 @@
 #include "replication/alter_partition_manager.h"
 #include "replication/partition_runtime.h"
 #include "replication/replica_manager.h"
+#include "replication/throttle.h"
 
 #define IMAGE_LISTENERS_MAX 4
 
@@ -26,8 +27,10 @@ struct replica_manager {
     struct timer tick_timer;
     struct partition_peer *peers; /* live brokers, sorted by id */
     int32_t peer_count;
-    struct fetcher_runtime *fetchers; /* uthash by broker id */
-    struct offset_call *offset_calls; /* under way */
+    struct fetcher_runtime *fetchers;  /* uthash by broker id */
+    struct throttle leader_throttle;   /* of what followers out of sync get of throttled partitions */
+    struct throttle follower_throttle; /* of what we, behind, take of them */
+    struct offset_call *offset_calls;  /* under way */
     struct alter_partition_manager *alter;
     struct {
         image_changed_callback *on_change;

@@ -65,7 +65,8 @@ static int16_t find_partition(struct fetch *fetch, struct fetch_part *part, stru
     return KAFKA_NONE;
 }
 
-static void release_read(struct fetch_part *part) {
+static void release_read(struct fetch *fetch, struct fetch_part *part) {
+    replica_manager_unfetch(fetch->request->context->replicas, &part->read);
     part->read.read.records.file = disk_file_unref(part->read.read.records.file);
     part->read.read.records = (struct records){.size = 0};
 }
@@ -73,7 +74,7 @@ static void release_read(struct fetch_part *part) {
 static void read_part(struct fetch *fetch, struct fetch_part *part, int32_t budget_bytes, bool min_one_batch) {
     struct fetch_entry *entry = part->entry;
     struct partition_runtime *partition = NULL;
-    release_read(part);
+    release_read(fetch, part);
     part->read = (struct partition_fetch){
         .replica_id = fetch->replica_id,
         .replica_epoch = fetch->replica_epoch,
@@ -108,7 +109,7 @@ static void read_part(struct fetch *fetch, struct fetch_part *part, int32_t budg
         .has_preferred_replica = part->read.preferred_read_replica >= 0,
         .is_diverging = part->read.is_diverging,
     };
-    part->had_no_room = budget_bytes <= 0;
+    part->had_no_room = budget_bytes <= 0 || part->read.is_held_back;
 }
 
 /* Reads whatever may have something to say, up to the bytes the client takes. True when there is enough to answer. */

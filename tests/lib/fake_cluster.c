@@ -59,6 +59,12 @@ static void directory_failed(void *context, const char *directory) {
     replica_manager_directory_failed(broker->replicas, directory);
 }
 
+static struct partition_throttle throttle_of(void *context, const char *topic, int32_t partition) {
+    const struct fake_broker *broker = context;
+    (void)topic, (void)partition;
+    return (struct partition_throttle){broker->cluster->is_throttled, broker->cluster->is_throttled};
+}
+
 void fake_broker_start(struct fake_cluster *cluster, int32_t broker_id) {
     struct fake_broker *broker = &cluster->brokers[broker_id];
     const char *const directories[] = {broker->directory, broker->spare_directory};
@@ -90,6 +96,8 @@ void fake_broker_start(struct fake_cluster *cluster, int32_t broker_id) {
                                             .fetch_backoff_ms = 1000,
                                             .socket_timeout_ms = 30000,
                                             .rack = broker->rack,
+                                            .throttle = throttle_of,
+                                            .context = broker,
                                             .rack_aware_selector = true};
     broker->image = image_create();
     broker->transport.ops = &fake_transport_ops;
