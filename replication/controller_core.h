@@ -371,7 +371,7 @@ void call_resume_reassignments(struct controller *controller, const struct id_se
 void call_complete_reassignments(struct controller *controller, const struct partition_set *partitions);
 void call_reassign_node(struct controller *controller);
 /* Takes these partitions out of the legacy node, which goes when it is empty. */
-void call_forget_in_reassign_node(struct controller *controller, const struct znode_partition_list *gone);
+void call_forget_in_reassign_node(struct controller *controller, const struct partition_set *gone);
 /* Towards these replicas, from whatever is under way. */
 struct znode_topic_partition reassignment_towards(struct controller *controller,
                                                   const struct controller_partition *partition, const int32_t *replicas,

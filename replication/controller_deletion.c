@@ -1,5 +1,8 @@
 /* Topic deletion: replicas first, then the znodes (zookeeper-mode.md 3.7).
  *
+ * A reassignment under way does not hold a deletion up, as it does in Kafka, where both then may wait for ever: the
+ * followers of a topic on its way out are told that it has no leader. All its replicas go, those that were coming too.
+ *
  * The node below /admin/delete_topics goes last, so that whoever is controller next finds what is left to do (rule
  * 38). A replica that is away makes its topic wait. */
 #include "replication/controller_core.h"
@@ -113,9 +116,6 @@ static bool is_eligible(const struct controller_topic *topic) {
         return false;
     }
     for (int32_t i = 0; i < topic->partition_count; i++) {
-        if (partition_is_reassigning(topic->partitions[i])) {
-            return false;
-        }
         for (int32_t j = 0; j < topic->partitions[i]->replica_count; j++) {
             if (topic->partitions[i]->replicas[j].status == REPLICA_DELETION_STARTED) {
                 return false;
@@ -238,6 +238,18 @@ void call_fail_deletion(struct controller *controller, const struct replica_set 
 
 /* ---- /admin/delete_topics ---- */
 
+static void call_forget_moves_of_deleted(struct controller *controller) {
+    struct partition_set moving = {0};
+    for (struct controller_topic *topic = controller->topics; topic != NULL; topic = topic->by_name.next) {
+        for (int32_t i = 0; topic->is_queued_for_deletion && i < topic->partition_count; i++) {
+            if (partition_is_reassigning(topic->partitions[i])) {
+                partition_set_add(controller, &moving, topic->partitions[i]);
+            }
+        }
+    }
+    call_forget_in_reassign_node(controller, &moving);
+}
+
 struct topic_deletion {
     struct task task;
     struct name_list names;
@@ -264,6 +276,7 @@ static enum task_verdict topic_deletion_run(struct controller *controller, struc
         break;
     default: break;
     }
+    call_forget_moves_of_deleted(controller);
     call_delete_topics_step(controller);
     return TASK_DONE;
 }

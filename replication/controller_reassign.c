@@ -231,27 +231,12 @@ static void drop_leaving(struct controller *controller, struct reassign *self) {
     call_stop_leaving(controller, self);
 }
 
-static struct znode_partition_list named(struct controller *controller, const struct partition_set *set) {
-    struct znode_partition_list list = {0};
-    list.entries = ARENA_ARRAY(&controller->arena, struct znode_partition_entry, set->count + 1);
-    for (int32_t i = 0; i < set->count; i++) {
-        list.entries[list.entry_count++] = (struct znode_partition_entry){
-            .topic = arena_str(&controller->arena, set->items[i]->topic->name),
-            .partition = set->items[i]->index,
-        };
-    }
-    return list;
-}
-
 static void end(struct controller *controller, struct reassign *self) {
     if (self->completed.count == 0) {
         return;
     }
-    struct znode_partition_list *gone = ARENA_NEW(&controller->arena, struct znode_partition_list);
-    *gone = named(controller, &self->completed);
     send_metadata_to_all(controller, &self->completed);
-    call_forget_in_reassign_node(controller, gone);
-    call_delete_topics_step(controller); /* which may have waited for this */
+    call_forget_in_reassign_node(controller, &self->completed);
 }
 
 static void set_before(struct controller *controller, struct reassign *self) {
@@ -336,7 +321,7 @@ static enum task_verdict resume_run(struct controller *controller, struct task *
     all_partitions(controller, &all);
     for (int32_t i = 0; i < all.count; i++) {
         struct controller_partition *partition = all.items[i];
-        if (partition_is_reassigning(partition) && partition->has_state &&
+        if (partition_is_reassigning(partition) && partition->has_state && !partition->topic->is_queued_for_deletion &&
             (self->is_everywhere || is_target_on(partition, &self->brokers))) {
             add_as_it_is(controller, &list, partition);
         }
@@ -358,7 +343,8 @@ void call_complete_reassignments(struct controller *controller, const struct par
     struct reassignment_list list = {0};
     for (int32_t i = 0; i < partitions->count; i++) {
         struct controller_partition *partition = partitions->items[i];
-        if (partition_is_reassigning(partition) && reassignment_is_complete(controller, partition)) {
+        if (partition_is_reassigning(partition) && !partition->topic->is_queued_for_deletion &&
+            reassignment_is_complete(controller, partition)) {
             add_as_it_is(controller, &list, partition);
         }
     }

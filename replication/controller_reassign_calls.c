@@ -269,16 +269,12 @@ static void drop_unchanged(struct controller *controller, struct reassignment_li
     list->count = kept;
 }
 
-static struct znode_partition_list *named(struct controller *controller, const struct reassignment_list *list) {
-    struct znode_partition_list *names = ARENA_NEW(&controller->arena, struct znode_partition_list);
-    names->entries = ARENA_ARRAY(&controller->arena, struct znode_partition_entry, list->count + 1);
+static struct partition_set partitions_of(struct controller *controller, const struct reassignment_list *list) {
+    struct partition_set set = {0};
     for (int32_t i = 0; i < list->count; i++) {
-        names->entries[names->entry_count++] = (struct znode_partition_entry){
-            .topic = list->items[i].partition->topic->name,
-            .partition = list->items[i].partition->index,
-        };
+        partition_set_add(controller, &set, list->items[i].partition);
     }
-    return names;
+    return set;
 }
 
 static enum task_verdict alter_reassignments_run(struct controller *controller, struct task *task) {
@@ -301,7 +297,8 @@ static enum task_verdict alter_reassignments_run(struct controller *controller, 
     }
     take_wishes(controller, self);
     /* The latest wish counts, wherever it comes from. */
-    call_forget_in_reassign_node(controller, named(controller, &self->list));
+    struct partition_set wished = partitions_of(controller, &self->list);
+    call_forget_in_reassign_node(controller, &wished);
     drop_unchanged(controller, &self->list, self->wishes);
     call_reassign(controller, &self->list);
     return TASK_AGAIN;

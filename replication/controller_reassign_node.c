@@ -59,12 +59,25 @@ static enum task_verdict forget_run(struct controller *controller, struct task *
     return TASK_AGAIN;
 }
 
-void call_forget_in_reassign_node(struct controller *controller, const struct znode_partition_list *gone) {
+static void call_forget(struct controller *controller, const struct znode_partition_list *gone) {
     if (gone->entry_count > 0) {
         struct forget *self = TASK_NEW(controller, struct forget, forget_run);
         self->gone = gone;
         task_call(controller, &self->task);
     }
+}
+
+void call_forget_in_reassign_node(struct controller *controller, const struct partition_set *gone) {
+    struct znode_partition_list *list = ARENA_NEW(&controller->arena, struct znode_partition_list);
+    list->entries = ARENA_ARRAY(&controller->arena, struct znode_partition_entry, gone->count + 1);
+    list->entry_count = 0;
+    for (int32_t i = 0; i < gone->count; i++) {
+        list->entries[list->entry_count++] = (struct znode_partition_entry){
+            .topic = arena_str(&controller->arena, gone->items[i]->topic->name),
+            .partition = gone->items[i]->index,
+        };
+    }
+    call_forget(controller, list);
 }
 
 /* ---- taking them up ---- */
@@ -121,7 +134,7 @@ static enum task_verdict reassign_node_run(struct controller *controller, struct
             take_entry(controller, partitions[i], &found.entries[i], &list, gone);
         }
     }
-    call_forget_in_reassign_node(controller, gone);
+    call_forget(controller, gone);
     call_reassign(controller, &list);
     return TASK_DONE;
 }

@@ -105,7 +105,7 @@ bool partition_is_diverging(int32_t end_epoch, int64_t end_offset, int32_t last_
 }
 
 int32_t partition_effective_min_isr(const struct partition *partition) {
-    return MIN(partition->min_insync_replicas, partition->remote_count + 1);
+    return MIN(partition->min_insync_replicas, partition->replicas.count);
 }
 
 /* Rule 15: the committed set counts, never one that is only proposed. */
@@ -183,7 +183,8 @@ static void try_expand(struct partition *partition, const struct partition_event
     for (int32_t i = 0; i < partition->remote_count && isr_is_settled(&partition->isr); i++) {
         const struct replica_state *remote = &partition->remotes[i];
         if (remote->log_end_offset != OFFSET_UNKNOWN &&
-            !replica_list_contains(&partition->isr.committed, remote->broker_id) && is_state_current(remote, event) &&
+            !replica_list_contains(&partition->isr.committed, remote->broker_id) &&
+            replica_list_contains(&partition->replicas, remote->broker_id) && is_state_current(remote, event) &&
             has_reached_leader(partition, remote)) {
             isr_expand(&partition->isr, remote->broker_id);
             *actions |= PARTITION_PROPOSE_ISR;
@@ -248,15 +249,19 @@ static struct replica_state remote_fresh(int32_t broker_id) {
                                   .replica_epoch = -1};
 }
 
-/* The remotes become those of the new assignment, with what is known of those that stay. */
-static void set_replicas(struct partition *partition, const struct replica_list *replicas) {
-    struct replica_state *remotes =
-        replicas->count == 0 ? NULL : xcalloc((size_t)replicas->count, sizeof *partition->remotes);
+/* The remotes become those of the new assignment and of the in-sync set, with what is known of those that stay. A
+ * reassignment takes replicas out of the assignment first and out of the in-sync set then; in between they may still be
+ * elected, so the high watermark waits for them (Kafka's leader does not). */
+static void set_replicas(struct partition *partition, const struct replica_list *replicas,
+                         const struct replica_list *in_sync) {
+    int32_t capacity = replicas->count + in_sync->count;
+    struct replica_state *remotes = capacity == 0 ? NULL : xcalloc((size_t)capacity, sizeof *partition->remotes);
     int32_t count = 0;
-    for (int32_t i = 0; i < replicas->count; i++) {
-        if (replicas->ids[i] != partition->broker_id) {
-            const struct replica_state *known = find_remote(partition, replicas->ids[i]);
-            remotes[count++] = known != NULL ? *known : remote_fresh(replicas->ids[i]);
+    for (int32_t i = 0; i < capacity; i++) {
+        int32_t id = i < replicas->count ? replicas->ids[i] : in_sync->ids[i - replicas->count];
+        if (id != partition->broker_id && (i < replicas->count || !replica_list_contains(replicas, id))) {
+            const struct replica_state *known = find_remote(partition, id);
+            remotes[count++] = known != NULL ? *known : remote_fresh(id);
         }
     }
     free(partition->remotes);
@@ -286,7 +291,7 @@ static void become_leader(struct partition *partition, const struct partition_ev
     bool is_new_leader =
         partition->role != PARTITION_LEADER || event->become.leader_epoch > partition->leader_epoch + 1;
     bool is_new_epoch = event->become.leader_epoch > partition->leader_epoch;
-    set_replicas(partition, &event->become.replicas);
+    set_replicas(partition, &event->become.replicas, &event->become.isr);
     isr_reset(&partition->isr, &event->become.isr);
     partition->role = PARTITION_LEADER;
     partition->leader = partition->broker_id;
@@ -312,7 +317,7 @@ static void become_follower(struct partition *partition, const struct partition_
 #ifdef MUTANT_M6 /* does not look for a truncation while its leader stays the same (KAFKA-7164) */
     bool has_same_leader = partition->role == PARTITION_FOLLOWER && partition->leader == event->become.leader;
 #endif
-    set_replicas(partition, &event->become.replicas);
+    set_replicas(partition, &event->become.replicas, &nobody);
     isr_reset(&partition->isr, &nobody);
     partition->role = PARTITION_FOLLOWER;
     partition->leader = event->become.leader;

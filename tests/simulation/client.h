@@ -88,6 +88,8 @@ struct client {
     bool is_busy; /* the administrator waits for an answer */
 };
 
+struct mover;
+
 struct workload {
     struct world *world;
     struct checkers *checkers;
@@ -103,6 +105,7 @@ struct workload {
     struct member *members;     /* of all groups; NULL when there are none */
     int32_t member_count;
     struct fates *fates; /* of each group */
+    struct mover *mover;
 };
 
 /* ---- workload.c ---- */
@@ -145,6 +148,13 @@ void client_go_on_producing(struct timer *timer);
 void client_begin_consumer(struct client *client);
 void client_kick_consumer(struct client *client);
 void client_begin_admin(struct client *client);
+
+/* ---- client_reassign.c ---- */
+
+struct mover *mover_create(struct workload *workload);
+void mover_destroy(struct mover *mover);
+/* Where the plan has moves. */
+void mover_start(struct mover *mover);
 
 /* ---- client_groups.c ---- */
 

@@ -36,6 +36,7 @@
     X(ID_REFUSED, 50, "fetch by the id of a former topic refused")                                                     \
     X(SESSION_EXPIRED, 200, "broker lost its session and came back")                                                   \
     X(CONTROLLER_DIED, 20, "controller died between two of its writes")                                                \
+    X(REASSIGNED, 100, "a reassignment ended")                                                                         \
     X(GROUP_FORMED, 1000, "a generation formed")                                                                       \
     X(GROUP_STATIC_BACK, 100, "a static member took its former place")                                                 \
     X(GROUP_MEMBER_UNKNOWN, 30, "a member was forgotten")                                                              \

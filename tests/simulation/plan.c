@@ -128,6 +128,10 @@ void plan_draw(struct plan *plan, uint64_t seed) {
     draw_groups(plan, &random);
     random_seed(&random, plan_seed(seed, STREAM_CLEANING, 0));
     draw_cleaning(plan, &random);
+    random_seed(&random, plan_seed(seed, STREAM_MOVES, 1));
+    plan->move_pause_ms = INT64_C(500) << random_below(&random, 5);
+    /* Scripts want their replicas where they are. */
+    plan->is_moving = one_in(&random, 3) && plan->brokers > 1 && plan->script == SCRIPT_NONE;
 }
 
 int32_t plan_offsets_replication(const struct plan *plan) {
@@ -181,6 +185,9 @@ void plan_print(const struct plan *plan, FILE *to) {
         fprintf(to, "; group of %d, %d static, session %d ms, rebalance %d ms", plan->groups[i].members,
                 plan->groups[i].static_members, plan->groups[i].session_timeout_ms,
                 plan->groups[i].rebalance_timeout_ms);
+    }
+    if (plan->is_moving) {
+        fprintf(to, "; moves, one in %" PRId64 " ms", plan->move_pause_ms);
     }
     fprintf(to, "; script: %s\n", script_names[plan->script]);
 }

@@ -26,7 +26,8 @@ enum plan_stream {
     STREAM_COORD,
     STREAM_FAULTS,
     STREAM_GROUPS,
-    STREAM_CLEANING
+    STREAM_CLEANING,
+    STREAM_MOVES
 };
 /* Seed of a stream; number tells several of a kind apart. */
 uint64_t plan_seed(uint64_t seed, enum plan_stream stream, int32_t number);
@@ -115,6 +116,8 @@ struct plan {
     int64_t clean_backoff_ms;
     int64_t clean_bytes_per_second; /* 0 no limit */
     int64_t tombstone_ms;           /* delete.retention.ms */
+    bool is_moving; /* partitions are reassigned, and reassignments cancelled */
+    int64_t move_pause_ms;
 };
 
 void plan_draw(struct plan *plan, uint64_t seed);

@@ -43,6 +43,7 @@ struct topic {
     int32_t partition_count;
     int32_t replicas[PARTITIONS_MAX][TOPIC_REPLICAS_MAX];
     int32_t replica_counts[PARTITIONS_MAX];
+    bool is_moving[PARTITIONS_MAX]; /* being reassigned */
     struct topic_state states[PARTITIONS_MAX];
 };
 

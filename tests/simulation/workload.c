@@ -133,6 +133,7 @@ struct workload *workload_create(struct world *world, struct checkers *checkers)
     add_client(workload, CLIENT_ADMIN, 0);
     workload->admin = &workload->clients[workload->client_count - 1];
     groups_create(workload);
+    workload->mover = mover_create(workload);
     return workload;
 }
 
@@ -146,6 +147,7 @@ void workload_start(struct workload *workload) {
         }
     }
     groups_start(workload);
+    mover_start(workload->mover);
 }
 
 void workload_destroy(struct workload *workload) {
@@ -157,6 +159,7 @@ void workload_destroy(struct workload *workload) {
         sim_clock_destroy(client->clock);
         sim_transport_destroy(client->transport);
     }
+    mover_destroy(workload->mover);
     arena_deinit(&workload->arena);
     free(workload);
 }

@@ -178,6 +178,51 @@ START_TEST(rule_14_a_proposed_leaver_is_waited_for_until_confirmed) {
 }
 END_TEST
 
+/* A reassignment ends: 3 is assigned no longer, in sync for a moment still, and might be elected in it. */
+START_TEST(rule_14_who_is_in_sync_is_waited_for_also_when_it_is_no_replica_any_more) {
+    become(1, 4, list(1, 2, 3));
+    fetched(2, 10);
+    fetched(3, 10);
+    struct partition_event event = event_of(PARTITION_BECOME_LEADER);
+    event.become.leader = 1;
+    event.become.leader_epoch = 5;
+    event.become.partition_epoch = p.partition_epoch + 1;
+    event.become.replicas = list(1, 2, 0);
+    event.become.isr = list(1, 2, 3);
+    step(event);
+    appended(20);
+    fetched(2, 20);
+    ck_assert_int_eq(p.high_watermark, 10);
+    event.become.leader_epoch = 6;
+    event.become.partition_epoch++;
+    event.become.isr = list(1, 2, 0);
+    step(event);
+    ck_assert_int_eq(p.high_watermark, 20);
+    ck_assert(!(fetched(3, 20) & PARTITION_PROPOSE_ISR));
+}
+END_TEST
+
+START_TEST(rule_14_who_left_the_assignment_and_the_set_does_not_join_again) {
+    become(1, 4, list(1, 2, 3));
+    fetched(2, 10);
+    fetched(3, 10);
+    struct partition_event event = event_of(PARTITION_BECOME_LEADER);
+    event.become.leader = 1;
+    event.become.leader_epoch = 5;
+    event.become.partition_epoch = p.partition_epoch + 1;
+    event.become.replicas = list(1, 2, 0);
+    event.become.isr = list(1, 2, 3);
+    step(event);
+    appended(20);
+    now_ms += LAG_MS + 1;
+    fetched(2, 20);
+    ck_assert(tick() & PARTITION_PROPOSE_ISR);
+    answered(p.isr.proposal, KAFKA_NONE, list(1, 2, 0), p.partition_epoch + 1);
+    ck_assert_int_eq(p.high_watermark, 20);
+    ck_assert(!(fetched(3, 20) & PARTITION_PROPOSE_ISR));
+}
+END_TEST
+
 START_TEST(rule_15_below_min_insync_replicas_the_high_watermark_is_frozen) {
     p.min_insync_replicas = 2;
     become(1, 4, list(1, 0, 0));
@@ -511,6 +556,8 @@ int main(void) {
         TEST(a_leader_alone_in_sync_exposes_what_it_appends),
         TEST(rule_14_a_proposed_newcomer_is_waited_for_before_it_is_confirmed),
         TEST(rule_14_a_proposed_leaver_is_waited_for_until_confirmed),
+        TEST(rule_14_who_is_in_sync_is_waited_for_also_when_it_is_no_replica_any_more),
+        TEST(rule_14_who_left_the_assignment_and_the_set_does_not_join_again),
         TEST(rule_15_below_min_insync_replicas_the_high_watermark_is_frozen),
         TEST(min_insync_replicas_beyond_the_number_of_replicas_counts_as_that_number),
         TEST(a_lower_min_insync_replicas_lets_the_high_watermark_go_on),

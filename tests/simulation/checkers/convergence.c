@@ -27,6 +27,10 @@ static bool is_converged(const struct world *world, const struct topic *topic, i
         snprintf(ret_why, (size_t)why_size, "%s-%d is not registered", topic->name, p);
         return false;
     }
+    if (topic->is_moving[p]) {
+        snprintf(ret_why, (size_t)why_size, "%s-%d is still being reassigned", topic->name, p);
+        return false;
+    }
     struct partition_runtime *leader =
         state->leader < 0 ? NULL : view_replica(view_machine(world, state->leader), topic, p);
     if (leader == NULL || state->isr_count < topic->replica_counts[p]) {

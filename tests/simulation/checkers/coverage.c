@@ -19,6 +19,7 @@ struct coverage {
     int32_t partition_counts[TOPICS_MAX];
     int32_t topic_count;
     bool had_lost[CLUSTER_BROKERS_MAX + 1];
+    bool was_moving[STREAMS_MAX];
 };
 
 static void *create(struct world *world) {
@@ -42,6 +43,11 @@ static void mark_states(struct coverage *checker) {
     FOR_EACH_STREAM(checker->world, topic, partition) {
         const struct topic_state *state = &topic->states[partition];
         struct topic_state *before = &checker->before[stream_of(topic, partition)];
+        bool *was_moving = &checker->was_moving[stream_of(topic, partition)];
+        if (*was_moving && !topic->is_moving[partition]) {
+            mark(checker, MARK_REASSIGNED);
+        }
+        *was_moving = topic->is_moving[partition];
         int8_t *led = checker->led[stream_of(topic, partition)];
         if (before->is_known && state->is_known && state->version != before->version) {
             if (state->leader != before->leader && state->leader > 0) {

@@ -65,6 +65,50 @@ static bool holds(const int32_t *list, int32_t count, int32_t id) {
 
 /* ---- topics ---- */
 
+static struct seen_state *state_of(struct znode_checker *checker, const char *topic_path, int32_t partition) {
+    char path[256];
+    struct seen_state *state;
+    snprintf(path, sizeof path, "%s/partitions/%d/state", topic_path, partition);
+    HASH_FIND_STR(checker->states, path, state);
+    return state;
+}
+
+/* Replicas leave an assignment when what stays holds everything: those that a reassignment removes when its whole
+ * target is in sync, those that it was adding, and is not any more, when somebody else is. */
+static void check_leaving(struct znode_checker *checker, const char *path, const struct znode_topic_partition *before,
+                          const struct znode_topic_partition *after) {
+    const struct seen_state *state = state_of(checker, path, before->partition);
+    int32_t in_sync = 0;
+    bool has_left = false, is_end = false;
+    for (int32_t i = 0; i < before->replica_count; i++) {
+        bool is_gone = !holds(after->replicas, after->replica_count, before->replicas[i]);
+        has_left |= is_gone;
+        is_end |= is_gone && holds(before->removing, before->removing_count, before->replicas[i]);
+        if (is_gone && !holds(before->removing, before->removing_count, before->replicas[i]) &&
+            !holds(before->adding, before->adding_count, before->replicas[i])) {
+            violated(checker, "C6", "%s-%d: replica %d left out of turn", path, before->partition, before->replicas[i]);
+        }
+    }
+    for (int32_t i = 0; state != NULL && i < after->replica_count; i++) {
+        in_sync += holds(state->isr, state->isr_count, after->replicas[i]);
+    }
+    if (state != NULL && has_left && (in_sync == 0 || (is_end && in_sync < after->replica_count))) {
+        violated(checker, "C6", "%s-%d: replicas left while %d of the %d that stay were in sync", path,
+                 before->partition, in_sync, after->replica_count);
+    }
+}
+
+static void check_assignments(struct znode_checker *checker, const struct seen_topic *before,
+                              const struct znode_topic *after) {
+    for (int32_t i = 0; i < before->topic.partition_count; i++) {
+        for (int32_t j = 0; j < after->partition_count; j++) {
+            if (before->topic.partitions[i].partition == after->partitions[j].partition) {
+                check_leaving(checker, before->path, &before->topic.partitions[i], &after->partitions[j]);
+            }
+        }
+    }
+}
+
 static void forget_topic(struct znode_checker *checker, struct seen_topic *topic) {
     HASH_DEL(checker->topics, topic);
     arena_deinit(&topic->arena);
@@ -82,6 +126,12 @@ static void forget_state(struct znode_checker *checker, struct seen_state *state
 static void on_topic(struct znode_checker *checker, const struct coord_op *op) {
     struct seen_topic *topic;
     HASH_FIND_STR(checker->topics, op->path, topic);
+    if (topic != NULL && op->type == COORD_OP_SET) {
+        struct znode_topic after;
+        if (znode_decode_topic(&topic->arena, op->data, &after) == 0) {
+            check_assignments(checker, topic, &after);
+        }
+    }
     if (topic != NULL) {
         forget_topic(checker, topic);
     }
