@@ -64,7 +64,10 @@ static int32_t add_synonyms(const struct config *config, enum config_key key, bo
     for (int source = 0; source <= CONFIG_SOURCE_COUNT; source++) {
         for (int32_t i = 0; i < name_count; i++) {
             const struct setting *setting = &config_definition(names[i])->setting;
-            const char *text = source < CONFIG_SOURCE_COUNT ? config->given[source][names[i]] : setting->default_value;
+            /* What is no key of the file has no default that could be asked for: the throttles are such. */
+            const char *fallback =
+                config_definition(names[i])->dynamic == CONFIG_DYNAMIC_ONLY ? NULL : setting->default_value;
+            const char *text = source < CONFIG_SOURCE_COUNT ? config->given[source][names[i]] : fallback;
             has_begun = has_begun || (text != NULL && names[i] == key);
             if (text == NULL || !has_begun || (only_default && sources[source] != SOURCE_DYNAMIC_DEFAULT)) {
                 continue;
