@@ -116,7 +116,7 @@ struct plan {
     int64_t clean_backoff_ms;
     int64_t clean_bytes_per_second; /* 0 no limit */
     int64_t tombstone_ms;           /* delete.retention.ms */
-    bool is_moving; /* partitions are reassigned, and reassignments cancelled */
+    bool is_moving;                 /* partitions are reassigned, and reassignments cancelled */
     int64_t move_pause_ms;
 };
 

@@ -85,6 +85,11 @@ static void set_assignment(struct topic *topic, const struct znode_topic *node) 
         const struct znode_topic_partition *from = &node->partitions[i];
         CHECK(from->partition >= 0 && from->partition < PARTITIONS_MAX && from->replica_count <= TOPIC_REPLICAS_MAX);
         topic->partition_count = MAX(topic->partition_count, from->partition + 1);
+        if (topic->replica_counts[from->partition] != from->replica_count) {
+            bool is_new = topic->replica_counts[from->partition] == 0;
+            topic->former_counts[from->partition] =
+                is_new ? from->replica_count : topic->replica_counts[from->partition];
+        }
         topic->replica_counts[from->partition] = from->replica_count;
         topic->is_moving[from->partition] = from->adding_count + from->removing_count > 0;
         memcpy(topic->replicas[from->partition], from->replicas, sizeof(int32_t) * (size_t)from->replica_count);

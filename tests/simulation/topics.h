@@ -43,7 +43,8 @@ struct topic {
     int32_t partition_count;
     int32_t replicas[PARTITIONS_MAX][TOPIC_REPLICAS_MAX];
     int32_t replica_counts[PARTITIONS_MAX];
-    bool is_moving[PARTITIONS_MAX]; /* being reassigned */
+    int32_t former_counts[PARTITIONS_MAX]; /* before the last change: a leader may not have heard of that */
+    bool is_moving[PARTITIONS_MAX];        /* being reassigned */
     struct topic_state states[PARTITIONS_MAX];
 };
 

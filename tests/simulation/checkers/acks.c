@@ -77,7 +77,8 @@ static void check(struct acks *checker, const struct served *served, const struc
     const struct world *world = checker->world;
     const struct topic_state *state = &topic->states[partition];
     int32_t holders = 0;
-    int32_t min = plan_effective_min(world->plan, topic->replica_counts[partition]);
+    int32_t replicas = MIN(topic->replica_counts[partition], topic->former_counts[partition]);
+    int32_t min = plan_effective_min(world->plan, replicas);
     for (int32_t id = 1; id <= world->cluster->count; id++) {
         holders += holds(checker, id, topic, partition, offset);
     }
