@@ -310,6 +310,10 @@ int64_t fetcher_truncation(int32_t leader_epoch, int64_t leader_end, int32_t own
     return MIN(shared_end, log_end);
 }
 
+bool fetcher_keeps_nothing(int64_t cut, int64_t own_start, int64_t leader_start) {
+    return own_start < leader_start && cut <= leader_start;
+}
+
 enum fetch_resolution fetcher_resolution(int64_t log_end, int64_t leader_end, int64_t leader_start,
                                          int64_t *ret_offset) {
     if (leader_end < log_end) {

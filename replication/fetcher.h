@@ -139,6 +139,11 @@ void fetcher_resolve(struct fetcher_partition *partition);
 int64_t fetcher_truncation(int32_t leader_epoch, int64_t leader_end, int32_t own_epoch, int64_t own_end,
                            int64_t log_end);
 
+/* Whether all we would keep below `cut` lies before the leader's log start while ours is older: nobody can say any more
+ * whose records these are, since a leader forgets the epochs that end before its start, and names that start for any of
+ * them. A log start need not outlive a crash, so they would be seen again: they go with the rest. */
+bool fetcher_keeps_nothing(int64_t cut, int64_t own_start, int64_t leader_start);
+
 /* Out of range at the leader. First with its log end (leader_start -1), then, when told so, with its start too. */
 enum fetch_resolution {
     RESOLUTION_TRUNCATE,  /* to *ret_offset */

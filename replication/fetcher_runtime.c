@@ -482,25 +482,28 @@ static void on_offset_answer(void *context, int error, const uint8_t *body, size
 
 /* ---- Answers ---- */
 
-/* The leader's log may begin in the middle of a batch (DeleteRecords), and it sends batches whole: an empty log that
- * waits for that offset begins with the batch, and its start is raised again behind it. False when that is not so. */
-static bool begin_with_batch(struct partition_runtime *partition, const struct records *records) {
+/* The leader's log may begin in the middle of a batch (DeleteRecords), and it sends batches whole: a log that is empty,
+ * or has nothing but what the leader no longer has, and waits for that offset begins with the batch, and its start is
+ * raised again behind it. False when that is not so. */
+static bool begin_with_batch(struct partition_runtime *partition, const struct records *records, int64_t leader_start) {
     struct record_batch first;
     int64_t end = log_end_offset(partition->log);
-    return log_start_offset(partition->log) == end &&
+    int64_t start = log_start_offset(partition->log);
+    return (start == end || fetcher_keeps_nothing(end, start, leader_start)) &&
            record_batch_decode(records->data, (size_t)records->size, &first) == 0 && first.base_offset < end &&
            first.last_offset >= end && partition_runtime_restart_at(partition, first.base_offset);
 }
 
 /* Appends what came; false when there is nothing to go on with now. */
-static bool append_records(struct partition_runtime *partition, const struct records *records) {
+static bool append_records(struct partition_runtime *partition, const struct fetch_response_partition_data *data) {
+    const struct records *records = &data->records;
     struct log_append_info info;
     if (records->size <= 0) {
         return true;
     }
     struct slice bytes = {records->data, records->size};
     int error = log_append_as_follower(partition->log, bytes, &info);
-    if (error == ERR_INVALID && begin_with_batch(partition, records)) {
+    if (error == ERR_INVALID && begin_with_batch(partition, records, data->log_start_offset)) {
         error = log_append_as_follower(partition->log, bytes, &info);
     }
     if (error == ERR_INVALID || error == ERR_CORRUPT) {
@@ -522,7 +525,7 @@ static void take_answer(struct partition_runtime *partition, const struct fetch_
     if (partition->fetch.is_counted) {
         throttle_record(&partition->manager->follower_throttle, MAX(data->records.size, 0));
     }
-    if (!append_records(partition, &data->records)) {
+    if (!append_records(partition, data)) {
         return;
     }
     partition->fetch.is_caught_up = log_end_offset(partition->log) >= data->high_watermark;
@@ -536,11 +539,18 @@ static void take_answer(struct partition_runtime *partition, const struct fetch_
     }
 }
 
-static void take_divergence(struct partition_runtime *partition, const struct fetch_response_epoch_end_offset *end) {
+static void take_divergence(struct partition_runtime *partition, const struct fetch_response_partition_data *data) {
+    const struct fetch_response_epoch_end_offset *end = &data->diverging_epoch;
     struct log_epoch_end own = log_epoch_end_offset(partition->log, end->epoch);
     int64_t log_end = log_end_offset(partition->log);
     int64_t offset = fetcher_truncation(end->epoch, end->end_offset, own.epoch, own.end_offset, log_end);
     int32_t latest_epoch = log_latest_epoch(partition->log);
+    if (fetcher_keeps_nothing(offset, log_start_offset(partition->log), data->log_start_offset)) {
+        if (partition_runtime_restart_at(partition, data->log_start_offset)) {
+            resume(partition);
+        }
+        return;
+    }
     if (offset >= log_end) {
         /* No record is foreign, but an epoch may be: we led, noted where our epoch begins and appended nothing
          * (KAFKA-10706). Without it we ask again with the epoch before. */
@@ -578,7 +588,7 @@ static void take_partition(struct partition_runtime *partition, const struct fet
         partition_runtime_apply(partition, &event);
     }
 #endif
-        take_divergence(partition, &data->diverging_epoch);
+        take_divergence(partition, data);
         break;
     case FETCH_RESOLVE:
         trace_warn(AREA, "%s-%d: offset %lld is out of range at leader %d", partition->topic, partition->index,

@@ -48,8 +48,6 @@ void partition_runtime_destroy(struct partition_runtime *partition);
 void partition_runtime_open(struct partition_runtime *partition, struct log *log);
 /* No log any more: answers KAFKA_STORAGE_ERROR. */
 void partition_runtime_set_offline(struct partition_runtime *partition);
-/* An I/O error: the directory of this log, with all its neighbours, goes offline. */
-void partition_runtime_fail(struct partition_runtime *partition, int error);
 
 /* Time and live brokers filled in. */
 struct partition_event partition_runtime_event(const struct partition_runtime *partition,

@@ -86,6 +86,8 @@ int64_t partition_runtime_last_stable_offset(const struct partition_runtime *par
 /* A new leader's high watermark may lag behind its epoch start: ListOffsets then answers OFFSET_NOT_AVAILABLE. */
 int64_t partition_runtime_leader_epoch_start(const struct partition_runtime *partition);
 struct log *partition_runtime_log(struct partition_runtime *partition);
+/* An I/O error: the directory of this log, with all its neighbours, goes offline. */
+void partition_runtime_fail(struct partition_runtime *partition, int error);
 /* CurrentLeaderEpoch of a request against ours: 0, FENCED_LEADER_EPOCH or UNKNOWN_LEADER_EPOCH; then leadership:
  * NOT_LEADER_OR_FOLLOWER when must_lead and we do not. -1 skips the epoch. */
 int16_t partition_runtime_check_epoch(const struct partition_runtime *partition, int32_t current_leader_epoch,

@@ -11,6 +11,7 @@
 #include "broker/group/group_records.h"
 #include "broker/group/group_runtime_internal.h"
 #include "broker/log/log.h"
+#include "replication/replica_manager.h"
 
 #define AREA "kafka.coordinator.group.GroupMetadataManager"
 /* Bytes of one piece: some milliseconds of the loop. A larger batch comes whole. */
@@ -337,8 +338,16 @@ static void read_piece(struct group_load *load) {
     struct log_read_info info;
     int32_t bytes_max = MIN(load->runtime->config.load_buffer_bytes, PIECE_BYTES_MAX);
     int error = log_read(log, load->offset, bytes_max, load->end, true, &info);
-    if (error != 0) {
+    if (error == ERR_OUT_OF_RANGE) {
         retry(load, error_text(error));
+        return;
+    }
+    if (error != 0) {
+        /* An I/O error ends the log here: the partition goes to a broker that can read it. */
+        trace_error(AREA, "Error loading offsets from " GROUP_TOPIC "-%d at offset %lld: %s", shard->index,
+                    (long long)load->offset, error_text(error));
+        partition_runtime_fail(partition, error);
+        group_shard_mark(shard);
         return;
     }
     if (info.records.size == 0) {

@@ -374,18 +374,23 @@ static int check_fetched(const struct log *log, struct slice records, struct fet
     return 0;
 }
 
+/* An epoch begins where the batch before it ended. Batches that a leader's cleaner took out between the two may have
+ * been of either epoch or of one in between; to let the older one end early sends a replica that has more of it back a
+ * little too far, to let it end late would leave it records that nobody else has. */
 static int assign_fetched_epochs(struct log *log, struct slice batches) {
     int32_t latest = epoch_cache_latest(&log->epochs);
+    int64_t end = log->end_offset;
     for (int32_t at = 0; at < batches.size;) {
         struct record_batch header;
         CHECK(record_batch_decode(batches.data + at, (size_t)(batches.size - at), &header) == 0);
         if (header.leader_epoch > latest) {
-            int error = log_note_epoch(log, header.leader_epoch, header.base_offset);
+            int error = log_note_epoch(log, header.leader_epoch, end);
             if (error != 0) {
                 return error;
             }
             latest = header.leader_epoch;
         }
+        end = header.last_offset + 1;
         at += header.size;
     }
     return 0;

@@ -158,22 +158,32 @@ static int finish_swaps(const struct log *log, const struct name_list *list) {
     return error;
 }
 
+/* A segment being recovered. */
+struct recovery {
+    struct log *log;
+    struct log_segment *segment;
+    bool notes_epochs;
+};
+
 static int recover_batch(void *context, const struct record_batch *header, struct slice bytes) {
-    struct log *log = ((void **)context)[0];
-    const struct log_segment *segment = ((void **)context)[1];
+    const struct recovery *recovery = context;
+    struct log *log = recovery->log;
+    int64_t end = MIN(log->recovered_end, header->base_offset);
     log->is_sparse = log->is_sparse || header->base_offset != log->recovered_end;
     log->recovered_end = header->last_offset + 1;
-    if (header->leader_epoch >= 0 && header->leader_epoch > epoch_cache_latest(&log->epochs)) {
-        int error = epoch_cache_assign(&log->epochs, header->leader_epoch, header->base_offset);
+    if (recovery->notes_epochs && header->leader_epoch >= 0 &&
+        header->leader_epoch > epoch_cache_latest(&log->epochs)) {
+        int error = epoch_cache_assign(&log->epochs, header->leader_epoch, end); /* as a follower does */
         if (error != 0) {
             return error;
         }
     }
-    return log_apply_to_producers(log, segment, header, bytes);
+    return log_apply_to_producers(log, recovery->segment, header, bytes);
 }
 
-/* Step 3 of 5.9. Returns the number of bytes cut off or an error. The producer state ends at the segment's end. */
-static int64_t recover_segment(struct log *log, struct log_segment *segment) {
+/* Step 3 of 5.9. Returns the number of bytes cut off or an error. The producer state ends at the segment's end. Epochs
+ * are noted where segments are recovered in order: they begin in the first that has them. */
+static int64_t recover_segment(struct log *log, struct log_segment *segment, bool notes_epochs) {
     int error = log_rebuild_producers(log, segment->base_offset, false);
     if (error == 0) {
         error = transaction_index_truncate(&log->place, segment->base_offset, segment->base_offset);
@@ -181,9 +191,9 @@ static int64_t recover_segment(struct log *log, struct log_segment *segment) {
     if (error != 0) {
         return error;
     }
-    void *context[] = {log, segment};
+    struct recovery recovery = {.log = log, .segment = segment, .notes_epochs = notes_epochs};
     log->recovered_end = segment->base_offset;
-    int64_t cut = segment_recover(segment, &log->config, recover_batch, context);
+    int64_t cut = segment_recover(segment, &log->config, recover_batch, &recovery);
     if (cut >= 0) {
         error = log_take_snapshot(log, true);
     }
@@ -207,7 +217,7 @@ static int load_segment(struct log *log, const char *name) {
     }
     if (rebuild) {
         trace_warn(AREA, "An index of %s/%s is missing or corrupt, rebuilding it", log->place.directory, name);
-        int64_t cut = recover_segment(log, segment);
+        int64_t cut = recover_segment(log, segment, false);
         error = cut < 0 ? (int)cut : 0;
     }
     if (error != 0) {
@@ -252,7 +262,7 @@ static bool lost_tail(const struct log *log, int32_t at) {
 static int recover_unflushed(struct log *log, int64_t recovery_point) {
     for (int32_t i = MAX(log_floor_segment(log, recovery_point), 0); i < log->segment_count; i++) {
         struct log_segment *segment = log->segments[i];
-        int64_t cut = recover_segment(log, segment);
+        int64_t cut = recover_segment(log, segment, true);
         if (cut < 0) {
             return (int)cut;
         }
@@ -280,7 +290,7 @@ static int find_log_end(struct log *log) {
     int64_t end_position;
     int status = segment_read_end(segment, &log->end_offset, &end_position);
     if (status == ERR_CORRUPT) {
-        int64_t cut = recover_segment(log, segment);
+        int64_t cut = recover_segment(log, segment, true);
         status = cut < 0 ? (int)cut : segment_read_end(segment, &log->end_offset, &end_position);
     }
     return status;
@@ -341,7 +351,8 @@ static int recall_epochs(struct log *log) {
     struct epoch_entry *found = NULL;
     int32_t count = 0;
     int error = 0;
-    for (int64_t offset = log->start_offset; error == 0 && offset < known;) {
+    int64_t end = log->start_offset; /* of the batch before */
+    for (int64_t offset = end; error == 0 && offset < known;) {
         int32_t segment = log_floor_segment(log, offset);
         struct batch_position batch;
         int status = segment < 0 ? 0 : segment_find(log->segments[segment], offset, &batch);
@@ -355,10 +366,9 @@ static int recall_epochs(struct log *log) {
         }
         if (count == 0 || batch.header.leader_epoch > found[count - 1].epoch) {
             found = xrealloc(found, (size_t)(count + 1) * sizeof *found);
-            found[count++] = (struct epoch_entry){.epoch = batch.header.leader_epoch,
-                                                  .start_offset = MAX(batch.header.base_offset, offset)};
+            found[count++] = (struct epoch_entry){.epoch = batch.header.leader_epoch, .start_offset = end};
         }
-        offset = batch.header.last_offset + 1;
+        offset = end = batch.header.last_offset + 1;
     }
     error = error != 0 ? error : epoch_cache_prepend(&log->epochs, found, count);
     free(found);

@@ -171,18 +171,24 @@ static int create_log(struct log_manager *manager, const char *topic, int32_t pa
         return ERR_NOT_FOUND;
     }
     struct managed_log *entry = manager_add_entry(manager, topic, partition);
-    /* What a checkpoint said of an earlier log of this name is not true of the new one. */
+    /* What a checkpoint said of an earlier log of this name is not true of the new one, and a file that says it still,
+     * or may do so because it is being written, would be believed after a crash: segments left unchecked below the old
+     * recovery point, records hidden below the old start, others exposed below the old high watermark. */
+    bool is_stale[CHECKPOINT_KINDS];
+    for (int kind = 0; kind < CHECKPOINT_KINDS; kind++) {
+        is_stale[kind] = manager->directories[directory].checkpoints[kind].is_being_written ||
+                         (entry->directory == directory && manager_has_checkpoint(entry, (enum checkpoint_kind)kind));
+    }
     manager_forget_checkpoints(entry);
+    int error = 0;
+    for (int kind = 0; error == 0 && kind < CHECKPOINT_KINDS; kind++) {
+        error = is_stale[kind] ? manager_write_checkpoint(manager, directory, (enum checkpoint_kind)kind) : 0;
+    }
     char path[LOG_PATH_SIZE];
     path_join(path, manager->directories[directory].path, entry->key);
-    int error = manager->disk->ops->make_directory(manager->disk, path);
+    error = error != 0 ? error : manager->disk->ops->make_directory(manager->disk, path);
     if (error == 0 || error == ERR_EXISTS) {
         error = open_new_log(manager, entry, directory);
-    }
-    if (error == 0 && manager->directories[directory].checkpoints[CHECKPOINT_RECOVERY_POINT].is_being_written) {
-        /* The file may still tell of a log of this name that was deleted a moment ago. Believing its recovery point
-         * after a power cut would leave the new log's segments unchecked. */
-        error = manager_write_checkpoint(manager, directory, CHECKPOINT_RECOVERY_POINT);
     }
     if (error != 0) {
         manager_fail_directory(manager, directory, error, "creating a log");

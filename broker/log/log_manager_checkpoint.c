@@ -44,6 +44,10 @@ static void note_offset(struct managed_log *entry, int32_t directory, enum check
     *checkpoint_field(entry, kind) = offset;
 }
 
+bool manager_has_checkpoint(struct managed_log *entry, enum checkpoint_kind kind) {
+    return *checkpoint_field(entry, kind) != (kind == CHECKPOINT_CLEANER ? -1 : 0);
+}
+
 void manager_forget_checkpoints(struct managed_log *entry) {
     entry->recovery_point = 0;
     entry->start_offset = 0;

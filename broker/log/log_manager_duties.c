@@ -19,7 +19,9 @@ static void on_retention_timer(struct timer *timer) {
         if (entry_is_usable(manager, entry)) {
             int removed = log_apply_retention(entry->log, manager_high_watermark(manager, entry), wall_ms);
             if (removed < 0) {
-                manager_log_failed(manager, entry, removed, "deleting old segments");
+                int error =
+                    log_is_fenced(entry->log) && entry->log->fence_error != 0 ? entry->log->fence_error : removed;
+                manager_log_failed(manager, entry, error, "deleting old segments");
             }
         }
     }

@@ -120,7 +120,10 @@ static void find_coordinator(struct member *member) {
 /* ---- Joining ---- */
 
 static int16_t join_version(const struct member *member) {
-    return member->number % 2 == 0 ? VERSION_JOIN_GROUP : VERSION_JOIN_GROUP_OLD;
+    /* Before KIP-814 a static leader that comes back is not told that it leads, so that nobody looks for partitions
+     * that were added. */
+    bool must_know_leader = member->instance[0] != '\0' && member->workload->world->plan->admin[ADMIN_EXTEND];
+    return member->number % 2 == 0 || must_know_leader ? VERSION_JOIN_GROUP : VERSION_JOIN_GROUP_OLD;
 }
 
 static void put_topics(struct writer *w, const struct plan *plan) {

@@ -46,7 +46,18 @@ static struct sim_handle *handle_of(struct disk_file *file) {
 }
 
 /* The error this operation shall fail with, 0 for none. */
+static bool is_watched_only;
+
+bool sim_disk_spectate(bool is_spectator) {
+    bool before = is_watched_only;
+    is_watched_only = is_spectator;
+    return before;
+}
+
 static int fault(struct sim_disk *disk, enum sim_disk_operation operation) {
+    if (is_watched_only) {
+        return 0;
+    }
     if (disk->fail_error == 0 || (disk->fail_mask & (int)operation) == 0) {
         return 0;
     }

@@ -46,6 +46,8 @@ void sim_disk_fail_once(struct disk *disk, const char *suffix, int mask, int err
 void sim_disk_on_effect(struct disk *disk, void (*on_effect)(void *context, const char *name), void *context);
 /* Makes a directory with its parents, durably. */
 void sim_disk_make_path(struct disk *disk, const char *path);
+/* Whoever looks through a broker's own eyes meets no fault and costs it nothing; returns what was said before. */
+bool sim_disk_spectate(bool is_spectator);
 /* For whoever looks without being a process: no fault, no effect. False when there is no such file; bytes are valid
  * until the next write. */
 bool sim_disk_peek(const struct disk *disk, const char *path, struct slice *ret_bytes);

@@ -232,6 +232,15 @@ START_TEST(rule_19_truncation_goes_to_the_end_of_the_last_shared_epoch) {
 }
 END_TEST
 
+START_TEST(what_lies_before_the_leaders_start_cannot_be_told_from_foreign_records) {
+    ck_assert(fetcher_keeps_nothing(56, 0, 56)); /* the leader knows no older epoch than the one at its start */
+    ck_assert(fetcher_keeps_nothing(40, 0, 56));
+    ck_assert(!fetcher_keeps_nothing(57, 0, 56)); /* what is shared reaches into its log */
+    ck_assert(!fetcher_keeps_nothing(56, 56, 56));
+    ck_assert(!fetcher_keeps_nothing(40, 60, 56));
+}
+END_TEST
+
 START_TEST(an_offset_out_of_range_is_resolved_by_the_leaders_end_and_then_its_start) {
     int64_t offset = 0;
     ck_assert_int_eq(fetcher_resolution(20, 15, -1, &offset), RESOLUTION_TRUNCATE);
@@ -259,6 +268,7 @@ int main(void) {
         TEST(errors_and_divergence_are_told_apart),
         TEST(rule_24_one_topic_without_an_id_makes_the_session_go_by_names),
         TEST(rule_19_truncation_goes_to_the_end_of_the_last_shared_epoch),
+        TEST(what_lies_before_the_leaders_start_cannot_be_told_from_foreign_records),
         TEST(an_offset_out_of_range_is_resolved_by_the_leaders_end_and_then_its_start),
     };
     return run_tests_with_fixture("fetcher", tests, ARRAY_SIZE(tests), set_up, tear_down);

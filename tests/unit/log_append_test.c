@@ -167,6 +167,33 @@ START_TEST(a_follower_ends_up_with_the_leaders_bytes) {
 }
 END_TEST
 
+static void put_batch(struct byte_buffer *bytes, int64_t offset, int32_t epoch) {
+    struct test_batch batch = test_batch_of(1);
+    batch.base_offset = offset;
+    batch.leader_epoch = epoch;
+    test_batch_encode(&batch, bytes);
+}
+
+/* A leader's cleaner took out offsets 3 to 8, of epochs 0, 1 and 2. Had the follower let epoch 0 last until 9, it would
+ * as leader let another keep what that one has of epoch 0 at 5, where everybody else had epoch 1. */
+START_TEST(an_epoch_begins_where_the_batch_before_it_ended_in_a_cleaned_log) {
+    struct log_config config = test_log_config();
+    struct log *log = open_fresh(&config);
+    struct byte_buffer bytes = {0};
+    struct log_append_info info;
+    put_batch(&bytes, 2, 0);
+    put_batch(&bytes, 9, 2);
+    put_batch(&bytes, 12, 2);
+    put_batch(&bytes, 15, 3);
+    ck_assert_int_eq(log_append_as_follower(log, (struct slice){bytes.data, (int32_t)bytes.size}, &info), 0);
+    byte_buffer_deinit(&bytes);
+    ck_assert_int_eq(log_epoch_end_offset(log, 0).end_offset, 3);
+    ck_assert_int_eq(log_epoch_end_offset(log, 1).end_offset, 3);
+    ck_assert_int_eq(log_epoch_end_offset(log, 2).end_offset, 13);
+    finish(log);
+}
+END_TEST
+
 START_TEST(truncation_leaves_what_lies_below) {
     struct log_config config = test_log_config();
     config.segment_bytes = 1500;
@@ -238,6 +265,7 @@ int main(void) {
         TEST(a_closed_log_opens_with_everything_there),
         TEST(a_log_that_begins_earlier_than_its_epochs_reads_them_from_its_batches),
         TEST(a_follower_ends_up_with_the_leaders_bytes),
+        TEST(an_epoch_begins_where_the_batch_before_it_ended_in_a_cleaned_log),
         TEST(truncation_leaves_what_lies_below),
         TEST(reads_stop_below_the_bound_and_outside_the_log),
     };

@@ -213,7 +213,20 @@ START_TEST(a_log_made_anew_is_not_taken_for_the_one_just_deleted) {
     ck_assert_int_eq(log_manager_delete(manager, "t", 0), 0);
     make_log("t", 0);
     ck_assert_int_eq(place_of("t", 0), 'a');
-    check_text(directories[0], "recovery-point-offset-checkpoint", "0\n1\nt 0 0\n");
+    check_text(directories[0], "recovery-point-offset-checkpoint", "0\n0\n"); /* nothing of it is left */
+}
+END_TEST
+
+START_TEST(a_log_made_anew_does_not_begin_where_a_deleted_one_did) {
+    kill_broker(); /* before the checkpoint forgot a log of this name */
+    write_text(directories[0], "log-start-offset-checkpoint", "0\n1\nt 0 5\n");
+    start();
+    append(make_log("t", 0), 6);
+    kill_broker();
+    start();
+    struct log *log = log_manager_find(manager, "t", 0);
+    ck_assert_int_eq(log_start_offset(log), 0);
+    ck_assert_int_eq(log_end_offset(log), 6);
 }
 END_TEST
 
@@ -432,6 +445,7 @@ int main(void) {
         TEST(checkpoints_are_written_at_their_intervals_and_after_the_start_only),
         TEST(a_younger_checkpoint_is_never_replaced_by_an_older_one),
         TEST(a_log_made_anew_is_not_taken_for_the_one_just_deleted),
+        TEST(a_log_made_anew_does_not_begin_where_a_deleted_one_did),
         TEST(an_epoch_of_a_deleted_log_is_not_written_into_its_successor),
         TEST(the_loop_syncs_nothing_that_can_wait),
         TEST(a_background_write_that_fails_takes_its_directory_offline),

@@ -6,6 +6,7 @@
 
 #include "broker/base/check.h"
 #include "tests/simulation/checkers/checker.h"
+#include "tests/simulation/sim_disk.h"
 #include "tests/simulation/sim_heap.h"
 
 static const struct checker_ops *const table[] = {
@@ -38,11 +39,13 @@ void checkers_destroy(struct checkers *checkers) {
 #define EACH(checkers, hook, ...)                                                                                      \
     do {                                                                                                               \
         void *heap_owner = sim_heap_enter(NULL);                                                                       \
+        bool was_spectator = sim_disk_spectate(true);                                                                  \
         for (size_t each = 0; each < ARRAY_SIZE(table); each++) {                                                      \
             if (table[each]->hook != NULL) {                                                                           \
                 table[each]->hook((checkers)->instances[each] __VA_OPT__(, ) __VA_ARGS__);                             \
             }                                                                                                          \
         }                                                                                                              \
+        sim_disk_spectate(was_spectator);                                                                              \
         sim_heap_enter(heap_owner);                                                                                    \
     } while (0)
 
