@@ -415,7 +415,11 @@ static void on_start_raised(struct partition *partition, const struct partition_
     partition->log_start = event->start.log_start;
     partition->log_end = event->start.log_end;
     /* After a full truncation too the high watermark lies in the log (KAFKA-9491). */
+#ifdef MUTANT_M16 /* the high watermark stays where it was after a full truncation */
+    partition->high_watermark = MAX(partition->high_watermark, partition->log_start);
+#else
     partition->high_watermark = clamp(partition->high_watermark, partition->log_start, partition->log_end);
+#endif
     *actions |= PARTITION_WAKE;
     try_advance(partition, event, actions);
 }

@@ -221,9 +221,16 @@ static int16_t check_commit(struct group *group, const struct group_event *event
         return event->commit.is_transactional ? KAFKA_NONE : KAFKA_UNKNOWN_MEMBER_ID;
     }
     int16_t error = group_check_member(group, event->member_id, event->instance_id);
+#ifndef MUTANT_M34
     if (error == KAFKA_NONE && event->generation != group->generation) {
         error = KAFKA_ILLEGAL_GENERATION;
     }
+#endif
+#ifdef MUTANT_M34 /* commits of older generations are let through */
+    if (error == KAFKA_NONE && event->generation < group->generation) {
+        return KAFKA_NONE;
+    }
+#endif
     if (error != KAFKA_NONE || event->commit.is_transactional || is_empty) {
         return error;
     }

@@ -105,6 +105,9 @@ void group_shard_settle(struct group_shard *shard) {
         int16_t state = shard->runtime->config.required_acks == -1
                             ? partition_runtime_ack_state(partition, write->last_offset, write->leader_epoch)
                             : (int16_t)KAFKA_NONE;
+#ifdef MUTANT_M35 /* a commit is answered before it is replicated */
+        state = KAFKA_NONE;
+#endif
         if (state == KAFKA_REQUEST_TIMED_OUT) {
             break; /* not yet; and what comes after is further back */
         }
@@ -236,6 +239,11 @@ void group_entry_store(struct group_entry *entry, uint64_t store_number, bool is
     struct arena *arena = group_runtime_arena_begin(runtime);
     struct slice value = group_record_group_value(arena, &entry->group, is_staged);
     int16_t error = KAFKA_MESSAGE_TOO_LARGE;
+#ifdef MUTANT_M30 /* generations are not persisted */
+    fail_store(entry, store_number, KAFKA_NONE);
+    value.size = -1;
+    error = KAFKA_NONE;
+#endif
     if (value.size >= 0) {
         struct store_write *store = xcalloc(1, sizeof *store);
         struct batch_builder builder;

@@ -189,6 +189,11 @@ static bool keeps_record(const struct compaction_rules *rules, const struct reco
     if (offset < offset_map_get(rules->map, (struct slice){record->key, record->key_size})) {
         return false;
     }
+#ifdef MUTANT_M32 /* tombstones go with what they deleted */
+    if (record->value_size < 0) {
+        return false;
+    }
+#endif
     return record->value_size >= 0 || plan->horizon_ms == NO_HORIZON || rules->wall_ms < plan->horizon_ms;
 }
 
@@ -250,7 +255,11 @@ static int copy_kept(const struct record_batch *header, int64_t horizon_ms, stru
         rebuilt->max_timestamp = MAX(rebuilt->max_timestamp, timestamp);
         rebuilt->records++;
         record_append(&workspace->records, &record, (int64_t)((uint64_t)timestamp - (uint64_t)rebuilt->base_timestamp),
+#ifdef MUTANT_M36 /* what is left of a batch is numbered anew */
+                      rebuilt->records - 1);
+#else
                       record.offset_delta);
+#endif
     }
     return more;
 }

@@ -119,11 +119,11 @@ static void find_coordinator(struct member *member) {
 
 /* ---- Joining ---- */
 
+/* With an old version a static leader that comes back does not know that it leads, and nobody looks for new partitions
+ * (KIP-814). */
 static int16_t join_version(const struct member *member) {
-    /* Before KIP-814 a static leader that comes back is not told that it leads, so that nobody looks for partitions
-     * that were added. */
-    bool must_know_leader = member->instance[0] != '\0' && member->workload->world->plan->admin[ADMIN_EXTEND];
-    return member->number % 2 == 0 || must_know_leader ? VERSION_JOIN_GROUP : VERSION_JOIN_GROUP_OLD;
+    bool is_static = member->instance[0] != '\0';
+    return is_static || member->number % 2 == 0 ? VERSION_JOIN_GROUP : VERSION_JOIN_GROUP_OLD;
 }
 
 static void put_topics(struct writer *w, const struct plan *plan) {

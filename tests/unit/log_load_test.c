@@ -96,7 +96,7 @@ static void copy_file(int64_t offset, const char *suffix, const char *to) {
     free(to_path);
 }
 
-static void remove_file(int64_t offset, const char *suffix) {
+static void recopy_name(int64_t offset, const char *suffix) {
     char *path = path_of(offset, suffix);
     ck_assert_int_eq(unlink(path), 0);
     free(path);
@@ -379,7 +379,7 @@ START_TEST(an_index_without_its_log_goes_and_a_missing_index_is_rebuilt_even_aft
     copy_file(0, ".index", ".kept");
     int64_t expected;
     uint8_t *before = test_file_read(directory, "00000000000000000000.kept", &expected);
-    remove_file(0, ".index");
+    recopy_name(0, ".index");
     char *orphan = path_of(500, ".index");
     char *command = xasprintf("cp %s/%020d.kept %s", directory, 0, orphan);
     ck_assert_int_eq(system(command), 0);
@@ -427,7 +427,7 @@ END_TEST
 
 START_TEST(a_preallocated_segment_is_cut_to_size_when_rolled_and_when_closed) {
     kill_it();
-    remove_file(0, ".log");
+    recopy_name(0, ".log");
     config.preallocate = true;
     open_it(0, false);
     ck_assert_int_eq(size_of(0, ".log"), 600);
@@ -489,6 +489,38 @@ START_TEST(a_start_beyond_the_end_means_that_nothing_there_is_worth_keeping) {
 }
 END_TEST
 
+static void append_of_epoch(int32_t epoch, int count) {
+    for (int i = 0; i < count; i++) {
+        struct test_batch batch = test_batch_of(1);
+        batch.leader_epoch = epoch;
+        ck_assert_int_eq(test_append(log_, &batch).error_code, 0);
+    }
+}
+
+static void copy_name(const char *from, const char *to) {
+    char *command = xasprintf("cp %s/%s %s/%s", directory, from, directory, to);
+    ck_assert_int_eq(system(command), 0);
+    free(command);
+}
+
+/* Found by the simulator: the worker that writes the epoch file did not come to it, and the last segment's index is not
+ * whole either. Indexes are rebuilt before the log is recovered from the recovery point on. */
+START_TEST(an_epoch_begins_where_its_first_batch_is_also_when_a_later_index_is_rebuilt_first) {
+    append_of_epoch(3, 5);
+    copy_name("leader-epoch-checkpoint", "before");
+    append_of_epoch(5, 40);
+    int64_t last = log_active_segment(log_)->base_offset;
+    ck_assert_int_gt(last, 5);
+    kill_it();
+    copy_name("before", "leader-epoch-checkpoint");
+    recopy_name(last, ".index");
+    open_it(0, false);
+    ck_assert_int_eq(log_end_offset(log_), 45);
+    ck_assert_int_eq(log_epoch_for_offset(log_, 4), 3);
+    ck_assert_int_eq(log_epoch_for_offset(log_, 5), 5);
+}
+END_TEST
+
 int main(void) {
     static const struct test tests[] = {
         TEST(rule_27_index_entries_are_the_last_offsets_of_batches_and_zeros_at_the_end_are_no_entries),
@@ -510,6 +542,7 @@ int main(void) {
         TEST(a_preallocated_segment_is_cut_to_size_when_rolled_and_when_closed),
         TEST(the_indexes_of_the_active_segment_are_preallocated_and_cut_when_it_is_closed),
         TEST(a_start_beyond_the_end_means_that_nothing_there_is_worth_keeping),
+        TEST(an_epoch_begins_where_its_first_batch_is_also_when_a_later_index_is_rebuilt_first),
     };
     return run_tests_with_fixture("log load", tests, ARRAY_SIZE(tests), set_up, tear_down);
 }
