@@ -6,8 +6,10 @@ PARTITIONS=6
 
 topics() { "$BIN/kafka-topics" --bootstrap-server "$servers" "$@"; }
 create() { topics --create --topic "$1" --partitions "${2:-$PARTITIONS}" --replication-factor 3; }
-# write TOPIC FIRST LAST: numbers, one record each.
-write() { seq "$2" "$3" | kcat -b "$servers" -P -t "$1" -X acks=all -X topic.partitioner=random; }
+# write TOPIC FIRST LAST: numbers, one record each, on all partitions (librdkafka else stays with one for some time).
+write() {
+    seq "$2" "$3" | kcat -b "$servers" -P -t "$1" -X acks=all -X topic.partitioner=random -X sticky.partitioning.linger.ms=0
+}
 ends() { "$BIN/kafka-get-offsets" --bootstrap-server "$servers" --topic "$1" | sed 's/^[^:]*://' | paste -sd,; }
 
 # start GROUP TOPIC NUMBER [KEY=VALUE...]: a member, its notes in TOPIC-NUMBER.notes
