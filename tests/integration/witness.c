@@ -22,7 +22,7 @@
 
 #include "broker/base/check.h"
 
-#define PARTITIONS_MAX 64
+#define PARTITIONS_MAX 256
 #define FLUSH_MS_MAX 120000
 /* Not everything was acknowledged, and the client itself says that it asks the wrong broker. */
 #define STATUS_MISLED 3
