@@ -67,6 +67,16 @@ static bool is_former_life(const struct controller_partition *partition, const s
     return epoch >= 0 && epoch != broker->epoch && !ids_contain(partition->isr, partition->isr_count, broker->id);
 }
 
+/* A leader that has not heard yet that a replica left the assignment does not bring it back. */
+static bool may_be_in_sync(const struct controller_partition *partition, int32_t id) {
+    for (int32_t i = 0; i < partition->replica_count; i++) {
+        if (partition->replicas[i].broker_id == id) {
+            return true;
+        }
+    }
+    return ids_contain(partition->isr, partition->isr_count, id);
+}
+
 /* Kafka's checks in Kafka's order (rule 13). ret_is_done: nothing is to be written, the current state is the answer. */
 static int16_t check_alteration(struct controller *controller, struct controller_partition *partition,
                                 const struct alter_partition_request_partition_data *data, int16_t version,
@@ -97,7 +107,7 @@ static int16_t check_alteration(struct controller *controller, struct controller
     }
     for (int32_t i = 0; i < state->isr_count; i++) {
         const struct controller_broker *broker = broker_find(controller, state->isr[i]);
-        if (broker == NULL || broker->is_shutting_down ||
+        if (broker == NULL || broker->is_shutting_down || !may_be_in_sync(partition, broker->id) ||
             is_former_life(partition, broker, epoch_of_member(data, version, i))) {
             return version >= 2 ? KAFKA_INELIGIBLE_REPLICA : KAFKA_OPERATION_NOT_ATTEMPTED;
         }

@@ -153,6 +153,15 @@ static int16_t take_role(struct replica_manager *manager, struct partition_runti
     return partition_runtime_apply(partition, &event) ? KAFKA_NONE : KAFKA_STORAGE_ERROR;
 }
 
+/* Whether the log that is here bears another topic's id. */
+static bool is_of_another_topic(const struct replica_manager *manager, const struct leader_command *command) {
+    char name[TOPIC_NAME_MAX + 1] = {0};
+    memcpy(name, command->topic.data, (size_t)command->topic.size);
+    const struct log *log = log_manager_find(manager->logs, name, command->state->partition_index);
+    return log != NULL && !uuid_is_zero(command->topic_id) && !uuid_is_zero(log_topic_id(log)) &&
+           !uuid_equal(log_topic_id(log), command->topic_id);
+}
+
 static int16_t obey(struct replica_manager *manager, const struct leader_command *command) {
     const struct leader_and_isr_request_leader_and_isr_partition_state *state = command->state;
     struct partition_runtime *partition = replica_manager_find(manager, command->topic, state->partition_index);
@@ -163,6 +172,12 @@ static int16_t obey(struct replica_manager *manager, const struct leader_command
         return KAFKA_STORAGE_ERROR;
     }
     /* Rule 24: data of a topic of that name that was deleted and made anew is not this topic's. */
+    if (state->is_new && is_of_another_topic(manager, command)) {
+        trace_warn(AREA, "%.*s-%d: what is here belongs to a topic of that name that is no more; it goes",
+                   STR_ARGS(command->topic), state->partition_index);
+        replica_manager_delete_replica(manager, command->topic, state->partition_index);
+        partition = replica_manager_find(manager, command->topic, state->partition_index);
+    }
     if (partition != NULL && !uuid_is_zero(command->topic_id) && !uuid_is_zero(partition->topic_id) &&
         !uuid_equal(command->topic_id, partition->topic_id)) {
         return KAFKA_INCONSISTENT_TOPIC_ID;
@@ -318,6 +333,10 @@ static int16_t stop_one(struct replica_manager *manager, struct str topic, int32
     return KAFKA_NONE;
 }
 
+int16_t replica_manager_delete_replica(struct replica_manager *manager, struct str topic, int32_t index) {
+    return stop_one(manager, topic, index, EPOCH_DURING_DELETE, true);
+}
+
 static int32_t count_stops(const struct stop_replica_request *request) {
     int32_t count = MAX(request->ungrouped_partitions_count, 0);
     for (int32_t i = 0; i < request->topics_count; i++) {
@@ -419,18 +438,19 @@ static void set_brokers(struct replica_manager *manager, const struct update_met
 
 static void set_partition(struct replica_manager *manager, const char *topic, struct uuid topic_id,
                           const struct update_metadata_request_update_metadata_partition_state *state) {
-    image_set_partition(manager->image, topic, topic_id,
-                        &(struct image_partition){.partition = state->partition_index,
-                                                  .controller_epoch = state->controller_epoch,
-                                                  .leader = state->leader,
-                                                  .leader_epoch = state->leader_epoch,
-                                                  .partition_epoch = state->zk_version,
-                                                  .replicas = state->replicas,
-                                                  .replica_count = MAX(state->replicas_count, 0),
-                                                  .isr = state->isr,
-                                                  .isr_count = MAX(state->isr_count, 0),
-                                                  .offline = state->offline_replicas,
-                                                  .offline_count = MAX(state->offline_replicas_count, 0)});
+    const struct image_partition told = {.partition = state->partition_index,
+                                         .controller_epoch = state->controller_epoch,
+                                         .leader = state->leader,
+                                         .leader_epoch = state->leader_epoch,
+                                         .partition_epoch = state->zk_version,
+                                         .replicas = state->replicas,
+                                         .replica_count = MAX(state->replicas_count, 0),
+                                         .isr = state->isr,
+                                         .isr_count = MAX(state->isr_count, 0),
+                                         .offline = state->offline_replicas,
+                                         .offline_count = MAX(state->offline_replicas_count, 0)};
+    image_set_partition(manager->image, topic, topic_id, &told);
+    replica_manager_drop_stray(manager, topic, topic_id, &told);
 }
 
 int16_t replica_manager_update_metadata(struct replica_manager *manager, const struct update_metadata_request *request,

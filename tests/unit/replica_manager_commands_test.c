@@ -150,6 +150,68 @@ START_TEST(rule_24_a_recreated_topic_of_the_same_name_is_another_topic) {
 }
 END_TEST
 
+/* As its controller would tell, had it not died, or the broker not been away. */
+static void tell_of(int32_t leader_epoch, const char *replicas, const char *isr) {
+    struct update_metadata_request request;
+    struct update_metadata_request_update_metadata_topic_state topic;
+    struct update_metadata_request_update_metadata_partition_state state;
+    int32_t replica_ids[8], isr_ids[8];
+    update_metadata_request_init(&request);
+    update_metadata_request_update_metadata_topic_state_init(&topic);
+    update_metadata_request_update_metadata_partition_state_init(&state);
+    for (const char *at = replicas; *at != '\0'; at++) {
+        replica_ids[state.replicas_count++] = *at - '0';
+    }
+    for (const char *at = isr; *at != '\0'; at++) {
+        isr_ids[state.isr_count++] = *at - '0';
+    }
+    state.replicas = replica_ids;
+    state.isr = isr_ids;
+    state.leader = 2;
+    state.leader_epoch = leader_epoch;
+    state.controller_epoch = 1;
+    topic.topic_name = STR_LITERAL("t");
+    topic.topic_id = c.topic_id;
+    topic.partition_states = &state;
+    topic.partition_states_count = 1;
+    request.controller_id = 1;
+    request.controller_epoch = 1;
+    request.broker_epoch = replica_manager_broker_epoch(c.brokers[1].replicas);
+    request.topic_states = &topic;
+    request.topic_states_count = 1;
+    ck_assert_int_eq(replica_manager_update_metadata(c.brokers[1].replicas, &request, 8), KAFKA_NONE);
+}
+
+static bool has_log(void) {
+    return log_manager_find(c.brokers[1].logs, "t", 0) != NULL;
+}
+
+START_TEST(a_replica_that_nobody_wants_goes_when_its_partition_is_named_without_it) {
+    fake_cluster_lead(&c, 2, 12);
+    tell_of(c.leader_epoch, "23", "2"); /* nothing newer than it knows */
+    ck_assert(has_log());
+    tell_of(c.leader_epoch + 1, "23", "21"); /* it may still be elected */
+    ck_assert(has_log());
+    tell_of(c.leader_epoch + 1, "213", "2");
+    ck_assert(has_log());
+    tell_of(c.leader_epoch + 1, "23", "2");
+    ck_assert(!has_log());
+    ck_assert_int_eq(lookup(0), KAFKA_NOT_LEADER_OR_FOLLOWER);
+}
+END_TEST
+
+START_TEST(a_replica_that_nobody_wants_goes_also_when_it_is_only_on_disk) {
+    fake_cluster_lead(&c, 2, 12);
+    fake_broker_kill(&c, 1);
+    fake_broker_start(&c, 1);
+    ck_assert(has_log());
+    tell_of(0, "23", "21");
+    ck_assert(has_log());
+    tell_of(0, "23", "2");
+    ck_assert(!has_log());
+}
+END_TEST
+
 START_TEST(rule_23_stop_replica_is_fenced_by_a_lower_epoch_only) {
     fake_cluster_lead(&c, 1, 12);
     fake_cluster_lead(&c, 1, 12);
@@ -296,6 +358,8 @@ int main(void) {
         TEST(rule_7_a_leader_nobody_told_us_of_is_not_followed_but_the_log_is_made),
         TEST(rule_21_a_partition_without_a_live_leader_keeps_its_high_watermark_in_the_checkpoint),
         TEST(rule_24_a_recreated_topic_of_the_same_name_is_another_topic),
+        TEST(a_replica_that_nobody_wants_goes_when_its_partition_is_named_without_it),
+        TEST(a_replica_that_nobody_wants_goes_also_when_it_is_only_on_disk),
         TEST(rule_23_stop_replica_is_fenced_by_a_lower_epoch_only),
         TEST(rule_23_stop_replica_deletes_what_is_only_on_disk),
         TEST(a_failed_directory_takes_its_partitions_offline_until_the_broker_starts_again),

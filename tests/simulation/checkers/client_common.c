@@ -29,7 +29,9 @@ void client_checker_each_acked(const struct world *world, value_visitor *visit) 
                 const struct value value = {producer, topic->index, partition, number};
                 const struct value_fate *fate = values_fate(world->values, value);
                 /* Of a compacted topic the last value of each key is what counts: last_value.c. */
-                bool is_taken = topic->is_compacted || (topic->may_shrink && fate->acked < start);
+                /* Where replicas move, the one whose log began latest may be gone with the move. */
+                bool is_trimmed = topic->may_shrink && (fate->acked < start || world->plan->is_moving);
+                bool is_taken = topic->is_compacted || is_trimmed;
                 if (fate->acked != VALUE_NOT_ACKED && !fate->is_old && !is_taken) {
                     visit(world, topic, partition, value, fate);
                 }
