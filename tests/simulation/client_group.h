@@ -55,6 +55,7 @@ struct member {
     bool is_fetching;
     int32_t fetching; /* index of the partition */
     int32_t fetching_generation;
+    bool is_looking; /* at what the group has committed, as tools do; group_commits.c hears the answer */
     bool is_committing;
     int32_t committing_generation;
     bool is_beating;

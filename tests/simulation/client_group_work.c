@@ -103,7 +103,7 @@ static void on_offsets(void *context, int error, const uint8_t *body, size_t siz
     }
 }
 
-void member_resume(struct member *member) {
+static void ask_offsets(struct member *member, transport_answer *on_answer) {
     char group[GROUP_NAME_BYTES];
     struct offset_fetch_request_offset_fetch_request_topics topics[OWNED_MAX];
     struct offset_fetch_request_offset_fetch_request_group asked;
@@ -124,9 +124,28 @@ void member_resume(struct member *member) {
     request.groups = &asked;
     request.groups_count = 1;
     request.require_stable = true;
-    member->is_calling = true;
     MEMBER_COORDINATOR_CALL(member, OFFSET_FETCH, offset_fetch, VERSION_OFFSET_FETCH, &request, CALL_TIMEOUT_MS,
-                            on_offsets);
+                            on_answer);
+}
+
+void member_resume(struct member *member) {
+    member->is_calling = true;
+    ask_offsets(member, on_offsets);
+}
+
+static void on_looked(void *context, int error, const uint8_t *body, size_t size) {
+    struct member *member = context;
+    (void)error;
+    (void)body;
+    (void)size;
+    member->is_looking = false;
+}
+
+static void look(struct member *member) {
+    if (!member->is_looking && member->coordinator != 0 && member->owned_count > 0) {
+        member->is_looking = true;
+        ask_offsets(member, on_looked);
+    }
 }
 
 /* ---- Committing ---- */
@@ -316,6 +335,9 @@ static void work(struct timer *timer) {
     int32_t index = works && !member->is_fetching ? next_turn(member) : -1;
     if (works && (index < 0 || member_draw(member, 0, 3) == 0)) {
         member_commit(member);
+    }
+    if (works && !member->workload->is_settled && member_draw(member, 0, 3) == 0) {
+        look(member);
     }
     if (index >= 0) {
         fetch(member, index);

@@ -71,6 +71,9 @@ static void draw_groups(struct plan *plan, struct random *random) {
         group->processing_ms = INT64_C(50) << random_below(random, 6);
         group->fate_ms = INT64_C(1000) << random_below(random, 5);
     }
+    if (plan->script == SCRIPT_NONE && plan->brokers >= 3 && plan->min_insync == 2 && one_in(random, 4)) {
+        plan->script = SCRIPT_COORDINATOR_TWICE;
+    }
     plan->admin[ADMIN_RECREATE] = false;
     plan->admin[ADMIN_DELETE_RECORDS] = false;
     plan->admin[ADMIN_RETENTION] = false;
@@ -108,7 +111,7 @@ void plan_draw(struct plan *plan, uint64_t seed) {
     draw_clients(plan, &random);
     if (one_in(&random, 3)) {
         /* Scripts need a leader and two followers in every partition. */
-        plan->script = (enum script_kind)draw(&random, 1, SCRIPT_KIND_COUNT - 1);
+        plan->script = (enum script_kind)draw(&random, 1, SCRIPT_DRAWN_LAST);
         plan->brokers = MAX(plan->brokers, 3);
         plan->min_insync = 2;
         for (int32_t i = 0; i < plan->topic_count; i++) {

@@ -56,13 +56,15 @@ enum admin_kind {
     X(DIVERGING_FOLLOWER, "follower ahead of its new leader")                                                          \
     X(BOUNCED_FOLLOWER, "join of a bounced follower")                                                                  \
     X(CONTROLLER_STEP, "controller dies at a step")                                                                    \
-    X(DIRTY_AFTER_CLEAN, "power loss after a clean stop")
+    X(DIRTY_AFTER_CLEAN, "power loss after a clean stop")                                                              \
+    X(COORDINATOR_TWICE, "a coordinator and its successor die")
 enum script_kind {
 #define X(name, text) SCRIPT_##name,
     SCRIPTS(X)
 #undef X
         SCRIPT_KIND_COUNT
 };
+#define SCRIPT_DRAWN_LAST SCRIPT_DIRTY_AFTER_CLEAN /* what follows is drawn with the groups it is about */
 
 /* cleanup.policy */
 enum cleanup { CLEANUP_DELETE, CLEANUP_COMPACT, CLEANUP_BOTH };

@@ -101,9 +101,7 @@ static int64_t next(struct script *script, int64_t after_ms) {
 }
 
 /* A partition with a leader and two followers, all in sync and running. */
-static bool choose_partition(struct script *script) {
-    int32_t slot = (int32_t)draw(script, 0, script->world->plan->topic_count - 1);
-    struct topic *topic = topics_current(script->world->topics, slot);
+static bool choose_partition_of(struct script *script, struct topic *topic) {
     if (topic == NULL || !topic_is_settled(topic) || topic->partition_count == 0 ||
         !cluster_all_serving(script->cluster)) {
         return false;
@@ -126,6 +124,11 @@ static bool choose_partition(struct script *script) {
     script->ahead = followers[!is_swapped];
     script->controller = controller_id(script);
     return script->controller != 0;
+}
+
+static bool choose_partition(struct script *script) {
+    int32_t slot = (int32_t)draw(script, 0, script->world->plan->topic_count - 1);
+    return choose_partition_of(script, topics_current(script->world->topics, slot));
 }
 
 /* ---- the scripts ---- */
@@ -320,6 +323,34 @@ static int64_t dirty_after_clean(struct script *script) {
     }
 }
 
+/* Rule 34, M27: a coordinator dies with commits that one of its followers lacks. The other leads, knows them, and dies
+ * before they are committed; what it has told of them nobody may miss when the first one leads. */
+static int64_t coordinator_twice(struct script *script) {
+    switch (script->step) {
+    case 0:
+        if (!choose_partition_of(script, topics_current(script->world->topics, OFFSETS_SLOT))) {
+            return GIVE_UP;
+        }
+        cut(script, script->leader, script->behind, true);
+        return next(script, draw(script, 200, 1500));
+    case 1:
+        cut(script, script->ahead, script->behind, true);
+        bounce(script, script->leader, draw(script, 3000, 6000));
+        return next(script, 50);
+    case 2: return await(script, state_of(script)->leader > 0 && state_of(script)->leader != script->leader, 10);
+    case 3:
+        if (state_of(script)->leader != script->ahead) {
+            return GIVE_UP;
+        }
+        return next(script, draw(script, 300, 3000));
+    case 4:
+        bounce(script, script->ahead, draw(script, 3000, 6000));
+        cut(script, script->ahead, script->behind, false);
+        return next(script, draw(script, 1000, 5000));
+    default: return GIVE_UP;
+    }
+}
+
 /* ---- running one ---- */
 
 static void on_step(void *context);
@@ -360,6 +391,7 @@ struct script *script_create(struct world *world, struct workload *workload) {
         [SCRIPT_BOUNCED_BROKER] = bounced_broker,         [SCRIPT_INDEX_ERROR] = index_error,
         [SCRIPT_DIVERGING_FOLLOWER] = diverging_follower, [SCRIPT_BOUNCED_FOLLOWER] = bounced_follower,
         [SCRIPT_CONTROLLER_STEP] = controller_step,       [SCRIPT_DIRTY_AFTER_CLEAN] = dirty_after_clean,
+        [SCRIPT_COORDINATOR_TWICE] = coordinator_twice,
     };
     if (runs[world->plan->script] == NULL) {
         return NULL;

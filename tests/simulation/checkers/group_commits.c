@@ -10,7 +10,8 @@
 #include "tests/simulation/checkers/group_wire.h"
 #include "tests/simulation/sim_transport.h"
 
-/* What was known when a question was taken up: a later commit need not be in its answer. */
+/* What was known when a question was taken up: a later commit need not be in its answer. While one of the node's is
+ * unanswered a later one does not replace it, since nobody knows which of them an answer is for. */
 struct asked {
     bool is_known;
     int32_t machine;
@@ -44,6 +45,9 @@ static void on_request(void *context, const struct served *served) {
     }
     int32_t group = group_number(request.groups[0].group_id);
     struct asked *asked = &commits->asked[served->from];
+    if (asked->is_known && asked->machine == served->machine->id) {
+        return;
+    }
     asked->is_known = group >= 0 && group_is_coordinator(commits->checker.world, served->machine, group);
     asked->machine = served->machine->id;
     if (group >= 0) {
