@@ -32,7 +32,7 @@
     X(CONTROLLED_SHUTDOWN, 50, "controlled shutdown")                                                                  \
     X(POWER_LOST, 20, "power lost")                                                                                    \
     X(LOG_CUT, 5, "a torn log cut by recovery")                                                                        \
-    X(DIRECTORY_LOST, 50, "log directory offline")                                                                     \
+    X(DIRECTORY_LOST, 30, "log directory offline")                                                                     \
     X(ID_REFUSED, 50, "fetch by the id of a former topic refused")                                                     \
     X(SESSION_EXPIRED, 200, "broker lost its session and came back")                                                   \
     X(CONTROLLER_DIED, 20, "controller died between two of its writes")                                                \
