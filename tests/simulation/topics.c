@@ -89,6 +89,8 @@ static void set_assignment(struct topic *topic, const struct znode_topic *node) 
             bool is_new = topic->replica_counts[from->partition] == 0;
             topic->former_counts[from->partition] =
                 is_new ? from->replica_count : topic->replica_counts[from->partition];
+            topic->least_counts[from->partition] =
+                is_new ? from->replica_count : MIN(topic->least_counts[from->partition], from->replica_count);
         }
         topic->replica_counts[from->partition] = from->replica_count;
         topic->is_moving[from->partition] = from->adding_count + from->removing_count > 0;

@@ -77,7 +77,11 @@ static void check(struct acks *checker, const struct served *served, const struc
     const struct world *world = checker->world;
     const struct topic_state *state = &topic->states[partition];
     int32_t holders = 0;
-    int32_t replicas = MIN(topic->replica_counts[partition], topic->former_counts[partition]);
+    /* What is enough follows from the assignment the leader has heard of. */
+    struct partition_runtime *runtime = view_replica(served->machine, topic, partition);
+    bool is_behind = runtime != NULL && runtime->core.leader_epoch < state->leader_epoch;
+    int32_t replicas = is_behind ? topic->least_counts[partition]
+                                 : MIN(topic->replica_counts[partition], topic->former_counts[partition]);
     int32_t min = plan_effective_min(world->plan, replicas);
     for (int32_t id = 1; id <= world->cluster->count; id++) {
         holders += holds(checker, id, topic, partition, offset);
