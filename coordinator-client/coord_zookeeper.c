@@ -25,6 +25,7 @@
 #define LIBRARY_LINE_EVERY_SECONDS 10 /* of what the library has to say; it repeats itself every few milliseconds */
 
 static void open_link(struct coord_zookeeper *zookeeper);
+static void complete_dropped_chroot(struct link *link);
 
 /* ---- what the library says ---- */
 
@@ -73,7 +74,8 @@ static void on_fence(struct timer *timer) {
     set_state(zookeeper, COORD_FENCED);
 }
 
-/* The library joins its threads in here; what they had completed or now cancel is posted before it returns. */
+/* The library joins its threads in here; what they had completed or now cancel is posted before it returns, and what
+ * they drop is completed here, so that nobody waits for an answer of a session that is gone. */
 static void close_link(struct coord_zookeeper *zookeeper) {
     struct link *link = zookeeper->link;
     zookeeper->link = NULL;
@@ -83,6 +85,8 @@ static void close_link(struct coord_zookeeper *zookeeper) {
         if (link->handle != NULL) {
             zookeeper_close(link->handle);
             link->handle = NULL;
+            coord_zookeeper_complete_dropped(zookeeper, link);
+            complete_dropped_chroot(link);
         }
         coord_link_unref(link);
     }
@@ -122,7 +126,8 @@ static void on_disconnected(struct coord_zookeeper *zookeeper) {
 struct chroot_step {
     struct link *link;
     char *path;
-    size_t done_size; /* of the path: what was asked for */
+    size_t done_size;  /* of the path: what was asked for */
+    bool is_completed; /* as of a request */
     int rc;
 };
 
@@ -133,6 +138,7 @@ static void on_chroot_step(void *context) {
     struct link *link = step->link;
     struct coord_zookeeper *zookeeper = link->zookeeper;
     bool is_current = link == zookeeper->link && !zookeeper->is_destroyed;
+    link->chroot_step = NULL;
     if (is_current && (step->rc == ZOK || step->rc == ZNODEEXISTS) && step->path[step->done_size] != '\0') {
         make_chroot(step);
         coord_link_unref(link);
@@ -153,7 +159,14 @@ static void on_library_chroot(int rc, const char *path, const void *context) {
     (void)path;
     struct chroot_step *step = (struct chroot_step *)(uintptr_t)context;
     step->rc = rc;
+    step->is_completed = true;
     clock_post(step->link->zookeeper->clock, on_chroot_step, step);
+}
+
+static void complete_dropped_chroot(struct link *link) {
+    if (link->chroot_step != NULL && !link->chroot_step->is_completed) {
+        on_library_chroot(ZCLOSING, NULL, link->chroot_step);
+    }
 }
 
 /* Creates the next part of the path; the answer comes back to on_chroot_step. */
@@ -161,6 +174,8 @@ static void make_chroot(struct chroot_step *step) {
     size_t next = step->done_size + 1 + strcspn(step->path + step->done_size + 1, "/");
     char *part = xstrndup(step->path, next);
     step->done_size = next;
+    step->is_completed = false;
+    step->link->chroot_step = step;
     coord_link_ref(step->link);
     int rc = zoo_acreate(step->link->handle, part, NULL, -1, coord_zookeeper_acl(step->link->zookeeper, part, false), 0,
                          on_library_chroot, step);
@@ -190,22 +205,26 @@ static void on_connected(struct coord_zookeeper *zookeeper) {
     coord_zookeeper_pump(zookeeper);
 }
 
+/* Of the current link, whose handle is known. */
+static void take_library_state(struct coord_zookeeper *zookeeper, int state) {
+    if (state == ZOO_CONNECTED_STATE) {
+        on_connected(zookeeper);
+    } else if (state == ZOO_EXPIRED_SESSION_STATE) {
+        trace_warn(AREA, "Session 0x%llx expired", (long long)zoo_client_id(zookeeper->link->handle)->client_id);
+        on_session_ended(zookeeper, COORD_EXPIRED);
+    } else if (state == ZOO_AUTH_FAILED_STATE) {
+        trace_error(AREA, "Authentication with ZooKeeper at %s failed", zookeeper->hosts);
+        on_session_ended(zookeeper, COORD_AUTH_FAILED);
+    } else {
+        on_disconnected(zookeeper);
+    }
+}
+
 static void on_session_event(void *context) {
     struct session_event *event = context;
     struct link *link = event->link;
-    struct coord_zookeeper *zookeeper = link->zookeeper;
-    if (link == zookeeper->link && link->handle != NULL) {
-        if (event->state == ZOO_CONNECTED_STATE) {
-            on_connected(zookeeper);
-        } else if (event->state == ZOO_EXPIRED_SESSION_STATE) {
-            trace_warn(AREA, "Session 0x%llx expired", (long long)zoo_client_id(link->handle)->client_id);
-            on_session_ended(zookeeper, COORD_EXPIRED);
-        } else if (event->state == ZOO_AUTH_FAILED_STATE) {
-            trace_error(AREA, "Authentication with ZooKeeper at %s failed", zookeeper->hosts);
-            on_session_ended(zookeeper, COORD_AUTH_FAILED);
-        } else {
-            on_disconnected(zookeeper);
-        }
+    if (link == link->zookeeper->link && link->handle != NULL) {
+        take_library_state(link->zookeeper, event->state);
     }
     coord_link_unref(link);
     free(event);
@@ -264,9 +283,7 @@ static void on_opened(void *context) {
         if (!timer_is_running(&zookeeper->complain_timer)) {
             timer_start(zookeeper->clock, &zookeeper->complain_timer, COMPLAIN_AFTER_MS, on_complain);
         }
-        if (zoo_state(link->handle) == ZOO_CONNECTED_STATE) { /* its event came before we knew the handle */
-            on_connected(zookeeper);
-        }
+        take_library_state(zookeeper, zoo_state(link->handle)); /* its events may have come before we knew the handle */
     }
     coord_link_unref(link);
     free(opening);

@@ -29,6 +29,7 @@ struct link {
     int references;    /* posts under way, the coord while it is its current link; atomic */
     bool is_closed;
     struct watch_slot *slots;
+    struct chroot_step *chroot_step; /* while the chroot is being made */
 };
 
 enum request_type {
@@ -50,6 +51,7 @@ struct request {
     enum request_state state;
     bool is_watching_absence; /* a get that found nothing leaves its watch by exists */
     bool is_abandoned;        /* answered at closing; freed when its post comes by */
+    bool is_completed;        /* its completion is posted; the library's threads set it, joining them makes it ours */
     char *path;               /* with the chroot */
     struct coord_watch watch;
     struct watch_slot *slot;
@@ -118,6 +120,10 @@ void coord_request_finish(struct request *request, int error);
 /* Calls back, now. */
 void coord_request_deliver(struct request *request, int error);
 void coord_request_free(struct request *request);
+/* After zookeeper_close, which joins the library's threads: completes what the library dropped. Its completion thread
+ * looks whether the handle is to be closed before it looks for more to call back, so whatever is queued for it a moment
+ * too late (as a rule: what was under way when the session expired) is never called back. */
+void coord_zookeeper_complete_dropped(struct coord_zookeeper *zookeeper, const struct link *link);
 /* Who may do what with a node made at this path (with the chroot). */
 const struct ACL_vector *coord_zookeeper_acl(const struct coord_zookeeper *zookeeper, const char *path,
                                              bool is_sensitive);

@@ -303,7 +303,17 @@ static void on_completed(void *context) {
 
 static void post_completion(struct request *request, int rc) {
     request->rc = rc;
+    request->is_completed = true;
     clock_post(request->zookeeper->clock, on_completed, request);
+}
+
+void coord_zookeeper_complete_dropped(struct coord_zookeeper *zookeeper, const struct link *link) {
+    struct request *request;
+    DL_FOREACH(zookeeper->requests, request) {
+        if (request->state == REQUEST_SUBMITTED && request->link == link && !request->is_completed) {
+            post_completion(request, ZCLOSING);
+        }
+    }
 }
 
 static void on_library_data(int rc, const char *value, int size, const struct Stat *stat, const void *context) {
@@ -409,6 +419,7 @@ static void submit(struct request *request) {
     struct coord_zookeeper *zookeeper = request->zookeeper;
     struct link *link = zookeeper->link;
     request->state = REQUEST_SUBMITTED;
+    request->is_completed = false;
     request->link = link;
     if (request->watch.on_event != NULL) {
         request->slot = slot_for(link, request);
