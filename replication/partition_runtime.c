@@ -30,6 +30,8 @@ struct partition_runtime *partition_runtime_create(struct replica_manager *manag
     partition->topic = xstrndup(topic.data, (size_t)topic.size);
     partition->index = index;
     partition->is_offline = true;
+    partition->named = COMMAND_STAMP_NONE;
+    partition->named_epoch = -1;
     partition_init(&partition->core, manager->config.broker_id, 0, 0, 0, 1);
     partition->key_size = partition_key(partition->key, topic, index);
     CHECK(partition->key_size > 0);

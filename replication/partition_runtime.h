@@ -9,6 +9,7 @@
 #include "replication/fetcher.h"
 #include "replication/partition.h"
 #include "replication/replica_manager.h"
+#include "replication/stray.h"
 
 /* Kafka's bound on topic names; the key of the table is the name and the index. */
 #define TOPIC_NAME_MAX 249
@@ -22,6 +23,9 @@ struct partition_runtime {
     int32_t index;
     bool is_offline; /* its directory failed: KAFKA_STORAGE_ERROR until the broker starts again */
     bool is_ticking; /* in manager->ticking */
+    /* The latest LeaderAndIsr that named this log's topic, and the highest leader epoch of any, followed or not. */
+    struct command_stamp named;
+    int32_t named_epoch;
     /* What the topic's *.replication.throttled.replicas say of us: our followers, and we as one, are held back while
      * out of sync. */
     struct partition_throttle throttle;

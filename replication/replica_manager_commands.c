@@ -53,11 +53,19 @@ static int16_t gate(struct replica_manager *manager, int64_t broker_epoch, int32
     return KAFKA_NONE;
 }
 
+/* Of a command that passed the gate. Before we are registered no epoch of ours can be meant. */
+static struct command_stamp stamp_of(const struct replica_manager *manager, int32_t controller_epoch,
+                                     int64_t broker_epoch) {
+    return (struct command_stamp){.controller_epoch = controller_epoch,
+                                  .broker_epoch = manager->broker_epoch < 0 ? -1 : broker_epoch};
+}
+
 /* ---- LeaderAndIsr ---- */
 
 struct leader_command {
     struct str topic;
     struct uuid topic_id;
+    struct command_stamp stamp;
     const struct leader_and_isr_request_leader_and_isr_partition_state *state;
     int16_t *error;
 };
@@ -153,13 +161,25 @@ static int16_t take_role(struct replica_manager *manager, struct partition_runti
     return partition_runtime_apply(partition, &event) ? KAFKA_NONE : KAFKA_STORAGE_ERROR;
 }
 
-/* Whether the log that is here bears another topic's id. */
-static bool is_of_another_topic(const struct replica_manager *manager, const struct leader_command *command) {
-    char name[TOPIC_NAME_MAX + 1] = {0};
-    memcpy(name, command->topic.data, (size_t)command->topic.size);
-    const struct log *log = log_manager_find(manager->logs, name, command->state->partition_index);
-    return log != NULL && !uuid_is_zero(command->topic_id) && !uuid_is_zero(log_topic_id(log)) &&
-           !uuid_equal(log_topic_id(log), command->topic_id);
+/* A controller that knows this topic wants it here. */
+static void note_named(struct partition_runtime *partition, const struct leader_command *command) {
+    if (partition->named.controller_epoch < 0 || command_is_later(&command->stamp, &partition->named)) {
+        partition->named = command->stamp;
+    }
+    partition->named_epoch = MAX(partition->named_epoch, command->state->leader_epoch);
+}
+
+/* Rule 24: data of a topic of that name that was deleted and made anew is not this topic's. */
+static int16_t clear_place(struct replica_manager *manager, const struct leader_command *command) {
+    const struct leader_and_isr_request_leader_and_isr_partition_state *state = command->state;
+    if (!replica_manager_has_other_topic(manager, command->topic, state->partition_index, command->topic_id)) {
+        return KAFKA_NONE;
+    }
+    int16_t error = partition_check_command(NULL, manager->config.broker_id, state->leader_epoch, state->replicas,
+                                            state->replicas_count);
+    return error != KAFKA_NONE ? error
+                               : replica_manager_make_way(manager, command->topic, state->partition_index,
+                                                          command->topic_id, &command->stamp);
 }
 
 static int16_t obey(struct replica_manager *manager, const struct leader_command *command) {
@@ -171,26 +191,26 @@ static int16_t obey(struct replica_manager *manager, const struct leader_command
     if (partition != NULL && partition->is_offline) {
         return KAFKA_STORAGE_ERROR;
     }
-    /* Rule 24: data of a topic of that name that was deleted and made anew is not this topic's. */
-    if (state->is_new && is_of_another_topic(manager, command)) {
-        trace_warn(AREA, "%.*s-%d: what is here belongs to a topic of that name that is no more; it goes",
-                   STR_ARGS(command->topic), state->partition_index);
-        replica_manager_delete_replica(manager, command->topic, state->partition_index);
-        partition = replica_manager_find(manager, command->topic, state->partition_index);
+    int16_t error = clear_place(manager, command);
+    if (error != KAFKA_NONE) {
+        return error;
     }
-    if (partition != NULL && !uuid_is_zero(command->topic_id) && !uuid_is_zero(partition->topic_id) &&
-        !uuid_equal(command->topic_id, partition->topic_id)) {
-        return KAFKA_INCONSISTENT_TOPIC_ID;
+    partition = replica_manager_find(manager, command->topic, state->partition_index);
+    if (partition != NULL) {
+        note_named(partition, command);
     }
     if (partition != NULL && state->leader_epoch == partition->core.leader_epoch) {
         return repeat_command(manager, partition, command);
     }
-    int16_t error = partition_check_command(partition == NULL ? NULL : &partition->core, manager->config.broker_id,
-                                            state->leader_epoch, state->replicas, state->replicas_count);
+    error = partition_check_command(partition == NULL ? NULL : &partition->core, manager->config.broker_id,
+                                    state->leader_epoch, state->replicas, state->replicas_count);
     if (error != KAFKA_NONE) {
         return error;
     }
     error = open_partition(manager, command, &partition);
+    if (partition != NULL) {
+        note_named(partition, command);
+    }
     if (error == KAFKA_NONE && uuid_is_zero(partition->topic_id) && !uuid_is_zero(command->topic_id)) {
         error = set_topic_id(partition, command->topic_id);
     }
@@ -225,8 +245,9 @@ static int16_t *answer_one(struct leader_and_isr_response_leader_and_isr_partiti
 }
 
 /* The skeleton of the answer and the list of what is commanded; names are left out of answers that go by ids. */
-static int32_t list_commands(const struct leader_and_isr_request *request, int16_t version, struct arena *arena,
-                             struct leader_and_isr_response *ret, struct leader_command **ret_commands) {
+static int32_t list_commands(const struct leader_and_isr_request *request, struct command_stamp stamp, int16_t version,
+                             struct arena *arena, struct leader_and_isr_response *ret,
+                             struct leader_command **ret_commands) {
     int32_t total = count_states(request);
     struct leader_command *commands = ARENA_ARRAY(arena, struct leader_command, total);
     struct leader_and_isr_response_leader_and_isr_partition_error *errors =
@@ -236,7 +257,7 @@ static int32_t list_commands(const struct leader_and_isr_request *request, int16
     for (int32_t i = 0; i < request->ungrouped_partition_states_count; i++) {
         const struct leader_and_isr_request_leader_and_isr_partition_state *state =
             &request->ungrouped_partition_states[i];
-        commands[count] = (struct leader_command){.topic = state->topic_name, .state = state};
+        commands[count] = (struct leader_command){.topic = state->topic_name, .stamp = stamp, .state = state};
         commands[count].error = answer_one(&errors[count], state->topic_name, state->partition_index);
         count++;
     }
@@ -255,8 +276,8 @@ static int32_t list_commands(const struct leader_and_isr_request *request, int16
         }
         for (int32_t k = 0; k < topic->partition_states_count; k++) {
             const struct leader_and_isr_request_leader_and_isr_partition_state *state = &topic->partition_states[k];
-            commands[count] =
-                (struct leader_command){.topic = topic->topic_name, .topic_id = topic->topic_id, .state = state};
+            commands[count] = (struct leader_command){
+                .topic = topic->topic_name, .topic_id = topic->topic_id, .stamp = stamp, .state = state};
             commands[count].error =
                 answer_one(&errors[count], by_id ? (struct str){"", 0} : topic->topic_name, state->partition_index);
             count++;
@@ -273,7 +294,8 @@ static int32_t list_commands(const struct leader_and_isr_request *request, int16
 void replica_manager_leader_and_isr(struct replica_manager *manager, const struct leader_and_isr_request *request,
                                     int16_t version, struct arena *arena, struct leader_and_isr_response *ret) {
     struct leader_command *commands = NULL;
-    int32_t count = list_commands(request, version, arena, ret, &commands);
+    struct command_stamp stamp = stamp_of(manager, request->controller_epoch, request->broker_epoch);
+    int32_t count = list_commands(request, stamp, version, arena, ret, &commands);
     ret->error_code =
         gate(manager, request->broker_epoch, request->controller_id, request->controller_epoch, "LeaderAndIsr");
     /* Leaders first, then followers. */
@@ -294,6 +316,27 @@ void replica_manager_leader_and_isr(struct replica_manager *manager, const struc
 
 /* ---- StopReplica ---- */
 
+typedef int log_remover(struct log_manager *manager, const char *topic, int32_t partition);
+
+/* Also what is only on disk: the topic was deleted while we were away. */
+static int16_t remove_log(struct replica_manager *manager, struct str topic, int32_t index, log_remover *remove) {
+    struct partition_runtime *partition = replica_manager_find(manager, topic, index);
+    if (partition != NULL) {
+        partition_runtime_destroy(partition);
+    }
+    char name[TOPIC_NAME_MAX + 1] = {0};
+    memcpy(name, topic.data, (size_t)topic.size);
+    int error = remove(manager->logs, name, index);
+    if (error == ERR_NOT_FOUND) {
+        return log_manager_is_offline(manager->logs, name, index) ? KAFKA_STORAGE_ERROR : KAFKA_NONE;
+    }
+    if (error != 0) {
+        trace_error(AREA, "%s-%d: cannot be removed: %s", name, index, error_text(error));
+        return KAFKA_STORAGE_ERROR;
+    }
+    return KAFKA_NONE;
+}
+
 static int16_t stop_one(struct replica_manager *manager, struct str topic, int32_t index, int32_t leader_epoch,
                         bool is_deletion) {
     struct partition_runtime *partition = replica_manager_find(manager, topic, index);
@@ -313,28 +356,16 @@ static int16_t stop_one(struct replica_manager *manager, struct str topic, int32
         struct partition_event event = partition_runtime_event(partition, PARTITION_RESIGN);
         partition_runtime_apply(partition, &event);
     }
-    if (!is_deletion) {
-        return KAFKA_NONE;
-    }
-    if (partition != NULL) {
-        partition_runtime_destroy(partition);
-    }
-    /* Also what is only on disk: the topic was deleted while we were away. */
-    char name[TOPIC_NAME_MAX + 1] = {0};
-    memcpy(name, topic.data, (size_t)topic.size);
-    int error = log_manager_delete(manager->logs, name, index);
-    if (error == ERR_NOT_FOUND) {
-        return log_manager_is_offline(manager->logs, name, index) ? KAFKA_STORAGE_ERROR : KAFKA_NONE;
-    }
-    if (error != 0) {
-        trace_error(AREA, "%s-%d: cannot be deleted: %s", name, index, error_text(error));
-        return KAFKA_STORAGE_ERROR;
-    }
-    return KAFKA_NONE;
+    return is_deletion ? remove_log(manager, topic, index, log_manager_delete) : KAFKA_NONE;
 }
 
 int16_t replica_manager_delete_replica(struct replica_manager *manager, struct str topic, int32_t index) {
     return stop_one(manager, topic, index, EPOCH_DURING_DELETE, true);
+}
+
+int16_t replica_manager_set_replica_aside(struct replica_manager *manager, struct str topic, int32_t index) {
+    int16_t error = stop_one(manager, topic, index, EPOCH_DURING_DELETE, false);
+    return error != KAFKA_NONE ? error : remove_log(manager, topic, index, log_manager_set_aside);
 }
 
 static int32_t count_stops(const struct stop_replica_request *request) {
@@ -437,6 +468,7 @@ static void set_brokers(struct replica_manager *manager, const struct update_met
 }
 
 static void set_partition(struct replica_manager *manager, const char *topic, struct uuid topic_id,
+                          const struct command_stamp *stamp,
                           const struct update_metadata_request_update_metadata_partition_state *state) {
     const struct image_partition told = {.partition = state->partition_index,
                                          .controller_epoch = state->controller_epoch,
@@ -450,7 +482,7 @@ static void set_partition(struct replica_manager *manager, const char *topic, st
                                          .offline = state->offline_replicas,
                                          .offline_count = MAX(state->offline_replicas_count, 0)};
     image_set_partition(manager->image, topic, topic_id, &told);
-    replica_manager_drop_stray(manager, topic, topic_id, &told);
+    replica_manager_drop_stray(manager, topic, topic_id, stamp, &told);
 }
 
 int16_t replica_manager_update_metadata(struct replica_manager *manager, const struct update_metadata_request *request,
@@ -463,16 +495,17 @@ int16_t replica_manager_update_metadata(struct replica_manager *manager, const s
     struct arena arena;
     arena_init(&arena, SIZE_MAX);
     image_set_controller(manager->image, request->controller_id);
+    struct command_stamp stamp = stamp_of(manager, request->controller_epoch, request->broker_epoch);
     for (int32_t i = 0; i < request->ungrouped_partition_states_count; i++) {
         const struct update_metadata_request_update_metadata_partition_state *state =
             &request->ungrouped_partition_states[i];
-        set_partition(manager, text_of(&arena, state->topic_name), (struct uuid){{0}}, state);
+        set_partition(manager, text_of(&arena, state->topic_name), (struct uuid){{0}}, &stamp, state);
     }
     for (int32_t i = 0; i < request->topic_states_count; i++) {
         const struct update_metadata_request_update_metadata_topic_state *topic = &request->topic_states[i];
         const char *name = text_of(&arena, topic->topic_name);
         for (int32_t k = 0; k < topic->partition_states_count; k++) {
-            set_partition(manager, name, topic->topic_id, &topic->partition_states[k]);
+            set_partition(manager, name, topic->topic_id, &stamp, &topic->partition_states[k]);
         }
     }
     set_brokers(manager, request, version, &arena);

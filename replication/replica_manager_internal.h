@@ -41,11 +41,18 @@ struct replica_manager {
 
 struct partition_runtime *replica_manager_find(const struct replica_manager *manager, struct str topic, int32_t index);
 struct partition_peer *replica_manager_peer(const struct replica_manager *manager, int32_t broker_id);
-/* Stops the replica and deletes its log, if only on disk; the partition is gone then. Kafka error. */
+/* Stops the replica and deletes its log, or sets it aside, if only on disk; the partition is gone then. Kafka error. */
 int16_t replica_manager_delete_replica(struct replica_manager *manager, struct str topic, int32_t index);
-/* Deletes what is here of a partition that, as we are told, is not replicated here. */
+int16_t replica_manager_set_replica_aside(struct replica_manager *manager, struct str topic, int32_t index);
+/* Removes what is here of a partition that, as an UpdateMetadata tells, is not replicated here. */
 void replica_manager_drop_stray(struct replica_manager *manager, const char *topic, struct uuid topic_id,
-                                const struct image_partition *told);
+                                const struct command_stamp *stamp, const struct image_partition *told);
+/* Whether the log that is here bears another topic's id than a command that wants a replica here. */
+bool replica_manager_has_other_topic(struct replica_manager *manager, struct str topic, int32_t index,
+                                     struct uuid topic_id);
+/* Then it is set aside when it is certainly the older one; else INCONSISTENT_TOPIC_ID. */
+int16_t replica_manager_make_way(struct replica_manager *manager, struct str topic, int32_t index, struct uuid topic_id,
+                                 const struct command_stamp *stamp);
 /* After the image's live brokers changed. */
 void replica_manager_update_peers(struct replica_manager *manager);
 /* Whether this partition belongs to those the timer looks at. */

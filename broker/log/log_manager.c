@@ -229,18 +229,19 @@ int log_manager_get_or_create(struct log_manager *manager, const char *topic, in
     return 0;
 }
 
-/* "<topic>-<partition>.<32 hex digits>-delete", the topic cut so that the whole fits a file name. */
-static void deleted_name(struct log_manager *manager, const struct managed_log *entry,
+/* "<topic>-<partition>.<32 hex digits><suffix>", the topic cut so that the whole fits a file name. */
+static void removed_name(struct log_manager *manager, const struct managed_log *entry, const char *suffix,
                          char ret_name[LOG_DIRECTORY_NAME_MAX + 1]) {
     char tail[80];
-    int size = snprintf(tail, sizeof tail, "-%" PRId32 ".%016" PRIx64 "%016" PRIx64 "-delete", entry->partition,
-                        random_u64(&manager->random), random_u64(&manager->random));
+    int size = snprintf(tail, sizeof tail, "-%" PRId32 ".%016" PRIx64 "%016" PRIx64 "%s", entry->partition,
+                        random_u64(&manager->random), random_u64(&manager->random), suffix);
     CHECK(size > 0 && (size_t)size < sizeof tail);
     snprintf(ret_name, LOG_DIRECTORY_NAME_MAX + 1, "%.*s%s", LOG_DIRECTORY_NAME_MAX - size, entry->topic, tail);
 }
 
-int log_manager_delete(struct log_manager *manager, const char *topic, int32_t partition) {
-    struct managed_log *entry = manager_find_entry(manager, topic, partition);
+/* Renames a log's directory and forgets the log. */
+static int remove_log(struct log_manager *manager, struct managed_log *entry, const char *suffix,
+                      char ret_path[LOG_PATH_SIZE]) {
     if (entry == NULL || entry->log == NULL) {
         return ERR_NOT_FOUND;
     }
@@ -250,20 +251,18 @@ int log_manager_delete(struct log_manager *manager, const char *topic, int32_t p
         return ERR_FENCED;
     }
     char name[LOG_DIRECTORY_NAME_MAX + 1];
-    char path[LOG_PATH_SIZE];
-    deleted_name(manager, entry, name);
-    path_join(path, place->path, name);
+    removed_name(manager, entry, suffix, name);
+    path_join(ret_path, place->path, name);
     epoch_cache_retire(&entry->log->epochs);
-    int error = manager->disk->ops->rename(manager->disk, log_directory(entry->log), path);
+    int error = manager->disk->ops->rename(manager->disk, log_directory(entry->log), ret_path);
     if (error == 0) {
         error = manager->disk->ops->sync_directory(manager->disk, place->path);
     }
     if (error != 0) {
-        manager_log_failed(manager, entry, error, "renaming a log for deletion");
+        manager_log_failed(manager, entry, error, "renaming a log to remove it");
         return error;
     }
-    trace_info(AREA, "Log for partition %s is renamed to %s and is scheduled for deletion", entry->key, path);
-    int64_t delay_ms = log_get_config(entry->log)->file_delete_delay_ms;
+    trace_info(AREA, "Log for partition %s is renamed to %s", entry->key, ret_path);
     bool was_cleaned = entry->log->clean_offset >= 0;
     entry_free(manager, entry);
     place->log_count--;
@@ -274,8 +273,24 @@ int log_manager_delete(struct log_manager *manager, const char *topic, int32_t p
             manager_checkpoint_later(manager, directory, (enum checkpoint_kind)kind);
         }
     }
-    manager_delete_later(manager, path, true, delay_ms);
     return 0;
+}
+
+int log_manager_delete(struct log_manager *manager, const char *topic, int32_t partition) {
+    struct managed_log *entry = manager_find_entry(manager, topic, partition);
+    int64_t delay_ms = entry == NULL || entry->log == NULL ? 0 : log_get_config(entry->log)->file_delete_delay_ms;
+    char path[LOG_PATH_SIZE];
+    int error = remove_log(manager, entry, "-delete", path);
+    if (error == 0) {
+        trace_info(AREA, "%s is scheduled for deletion", path);
+        manager_delete_later(manager, path, true, delay_ms);
+    }
+    return error;
+}
+
+int log_manager_set_aside(struct log_manager *manager, const char *topic, int32_t partition) {
+    char path[LOG_PATH_SIZE];
+    return remove_log(manager, manager_find_entry(manager, topic, partition), "-stray", path);
 }
 
 void manager_fail_directory(struct log_manager *manager, int32_t directory, int error, const char *what) {

@@ -70,6 +70,8 @@ int64_t log_manager_checkpointed_high_watermark(const struct log_manager *manage
                                                 int32_t partition);
 /* Renames the directory to ...-delete at once, drops the log, removes the files after file.delete.delay.ms. */
 int log_manager_delete(struct log_manager *manager, const char *topic, int32_t partition);
+/* The same to ...-stray, which no broker opens or removes: what becomes of it is for an operator to say. */
+int log_manager_set_aside(struct log_manager *manager, const char *topic, int32_t partition);
 /* An I/O error happened in this log's directory: fence it and all its neighbours. */
 void log_manager_fail_directory_of(struct log_manager *manager, struct log *log);
 

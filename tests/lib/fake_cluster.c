@@ -225,6 +225,7 @@ int16_t fake_cluster_command(struct fake_cluster *cluster, int32_t broker_id, in
     state.leader = cluster->leader;
     state.leader_epoch = cluster->leader_epoch;
     state.partition_epoch = cluster->partition_epoch;
+    state.is_new = cluster->is_new;
     state.isr = cluster->isr;
     state.isr_count = cluster->isr_count;
     state.replicas = replicas;

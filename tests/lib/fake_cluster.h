@@ -45,6 +45,7 @@ struct fake_cluster {
     int32_t partition_epoch;
     int32_t isr[FAKE_BROKERS_MAX];
     int32_t isr_count;
+    bool is_new;                /* as LeaderAndIsr says it */
     bool is_throttled;          /* the partition, everywhere; read when a broker starts */
     int16_t refuse_isr_changes; /* Kafka error, 0: none */
     /* Hears of everything that reached a broker, after it did. NULL: nobody (transcript.h). */

@@ -31,6 +31,30 @@ START_TEST(a_deleted_log_is_renamed_at_once_and_goes_after_its_delay) {
 }
 END_TEST
 
+START_TEST(a_log_that_is_set_aside_is_renamed_at_once_and_stays) {
+    append(make_log("t", 0), 3);
+    ck_assert_int_eq(log_manager_set_aside(manager, "t", 1), ERR_NOT_FOUND);
+    ck_assert_int_eq(log_manager_set_aside(manager, "t", 0), 0);
+    ck_assert_ptr_null(log_manager_find(manager, "t", 0));
+    ck_assert(!exists(directories[0], "t-0"));
+    check_text(directories[0], "recovery-point-offset-checkpoint", "0\n0\n");
+    char *name = find_by_suffix(directories[0], "-stray");
+    ck_assert_ptr_nonnull(name);
+    ck_assert_uint_eq(strlen(name), strlen("t-0.") + 32 + strlen("-stray"));
+    ck_assert_int_eq(log_end_offset(make_log("t", 0)), 0);
+    test_clock_advance(&test_time, 600000);
+    stop_broker();
+    start();
+    test_clock_advance(&test_time, 600000);
+    ck_assert_int_eq(log_end_offset(log_manager_find(manager, "t", 0)), 0);
+    char *place = xasprintf("%s/%s", directories[0], name);
+    ck_assert(exists(place, "00000000000000000000.log"));
+    ck_assert(exists(place, "partition.metadata"));
+    free(place);
+    free(name);
+}
+END_TEST
+
 START_TEST(the_name_of_a_deleted_log_fits_a_file_system) {
     char topic[250];
     memset(topic, 'x', sizeof topic);
@@ -155,6 +179,7 @@ END_TEST
 int main(void) {
     static const struct test tests[] = {
         TEST(a_deleted_log_is_renamed_at_once_and_goes_after_its_delay),
+        TEST(a_log_that_is_set_aside_is_renamed_at_once_and_stays),
         TEST(the_name_of_a_deleted_log_fits_a_file_system),
         TEST(what_waited_for_deletion_when_the_broker_died_goes_after_the_next_start),
         TEST(deleted_segments_wait_for_file_delete_delay_ms),

@@ -13,7 +13,12 @@
 static struct fake_cluster c;
 static struct arena arena;
 
+static int64_t told_broker_epoch; /* 0: the present one */
+static int32_t told_leader;
+
 static void set_up(void) {
+    told_broker_epoch = 0;
+    told_leader = 2;
     fake_cluster_create(&c, 2, 1);
     arena_init(&arena, SIZE_MAX);
 }
@@ -137,16 +142,124 @@ START_TEST(rule_21_a_partition_without_a_live_leader_keeps_its_high_watermark_in
 }
 END_TEST
 
+/* The topic is deleted and made anew, and nobody said so to whoever is not told below. */
+static void recreate(void) {
+    c.topic_id.bytes[0]++;
+    c.leader_epoch = 0;
+    c.partition_epoch = 0;
+}
+
+static struct log *log_here(void) {
+    return log_manager_find(c.brokers[1].logs, "t", 0);
+}
+
+static int count_entry(void *context, const char *name, bool is_directory) {
+    size_t size = strlen(name);
+    if (is_directory && size > 6 && strcmp(name + size - 6, "-stray") == 0) {
+        (*(int *)context)++;
+    }
+    return 0;
+}
+
+static int set_aside_count(void) {
+    int count = 0;
+    struct disk *disk = disk_posix();
+    ck_assert_int_eq(disk->ops->list(disk, c.brokers[1].directory, count_entry, &count), 0);
+    return count;
+}
+
 START_TEST(rule_24_a_recreated_topic_of_the_same_name_is_another_topic) {
     fake_cluster_lead(&c, 1, 12);
-    ck_assert(uuid_equal(log_topic_id(partition_runtime_log(fake_partition(&c, 1))), c.topic_id));
+    ck_assert(uuid_equal(log_topic_id(log_here()), c.topic_id));
     c.topic_id.bytes[0]++;
     c.leader_epoch++;
     ck_assert_int_eq(fake_cluster_command(&c, 1, 1), KAFKA_INCONSISTENT_TOPIC_ID);
-    fake_broker_kill(&c, 1);
-    fake_broker_start(&c, 1); /* from disk too */
+    c.is_new = true;
     ck_assert_int_eq(fake_cluster_command(&c, 1, 1), KAFKA_INCONSISTENT_TOPIC_ID);
-    ck_assert_int_eq(lookup(0), KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+    c.topic_id.bytes[0]--;
+    ck_assert(uuid_equal(log_topic_id(log_here()), c.topic_id));
+    ck_assert_int_eq(set_aside_count(), 0);
+}
+END_TEST
+
+START_TEST(rule_24_the_log_of_a_former_topic_makes_way_for_what_a_later_controller_names) {
+    fake_cluster_lead(&c, 1, 1);
+    fake_append(&c, 1, 3, 1);
+    struct uuid former = c.topic_id;
+    recreate();
+    ck_assert_int_eq(fake_cluster_command(&c, 1, 2), KAFKA_NONE);
+    ck_assert(uuid_equal(log_topic_id(log_here()), c.topic_id));
+    ck_assert_int_eq(fake_log_end(&c, 1), 0);
+    ck_assert_int_eq(fake_high_watermark(&c, 1), 0);
+    ck_assert(partition_runtime_is_leader(fake_partition(&c, 1)));
+    ck_assert_int_eq(set_aside_count(), 1);
+    /* What the controller of before said of the former topic comes after all. */
+    fake_append(&c, 1, 5, 1);
+    c.topic_id = former;
+    c.leader_epoch = 9;
+    c.is_new = true;
+    ck_assert_int_eq(fake_cluster_command(&c, 1, 1), KAFKA_STALE_CONTROLLER_EPOCH);
+    ck_assert_int_eq(fake_log_end(&c, 1), 5);
+}
+END_TEST
+
+START_TEST(rule_24_a_late_copy_of_a_former_topics_command_takes_nothing) {
+    struct uuid former = c.topic_id;
+    recreate();
+    fake_cluster_lead(&c, 1, 1);
+    fake_append(&c, 1, 5, 1);
+    struct uuid present = c.topic_id;
+    c.topic_id = former;
+    for (int is_new = 0; is_new < 2; is_new++) {
+        c.is_new = is_new == 1;
+        c.leader_epoch = 9; /* of the same controller, for the same registration: nobody knows which is older */
+        ck_assert_int_eq(fake_cluster_command(&c, 1, 1), KAFKA_INCONSISTENT_TOPIC_ID);
+    }
+    ck_assert(uuid_equal(log_topic_id(log_here()), present));
+    ck_assert_int_eq(fake_log_end(&c, 1), 5);
+    ck_assert(partition_runtime_is_leader(fake_partition(&c, 1)));
+}
+END_TEST
+
+START_TEST(rule_24_a_former_topics_log_makes_way_after_another_registration) {
+    fake_cluster_lead(&c, 1, 12);
+    recreate();
+    ck_assert_int_eq(fake_cluster_command(&c, 1, 1), KAFKA_INCONSISTENT_TOPIC_ID);
+    replica_manager_set_broker_epoch(replicas(), replica_manager_broker_epoch(replicas()) + 1);
+    ck_assert_int_eq(fake_cluster_command(&c, 1, 1), KAFKA_NONE);
+    ck_assert(uuid_equal(log_topic_id(log_here()), c.topic_id));
+}
+END_TEST
+
+START_TEST(rule_24_a_former_topics_log_makes_way_after_a_restart_and_its_replica_joins) {
+    fake_cluster_lead(&c, 2, 12);
+    fake_append(&c, 2, 3, -1);
+    fake_cluster_run(&c, 1000);
+    ck_assert_int_eq(fake_log_end(&c, 1), 3);
+    for (int32_t id = 1; id <= 2; id++) {
+        fake_broker_kill(&c, id);
+        fake_broker_start(&c, id);
+    }
+    recreate();
+    c.leader_epoch = -1;
+    fake_cluster_lead(&c, 2, 2);
+    fake_append(&c, 2, 7, 1);
+    fake_cluster_run(&c, 2000);
+    ck_assert_int_eq(fake_isr(&c), 21);
+    ck_assert_int_eq(fake_log_end(&c, 1), 7);
+    ck_assert(fake_logs_equal(&c, 1, 2));
+    ck_assert_int_eq(set_aside_count(), 1);
+}
+END_TEST
+
+START_TEST(a_former_topics_log_stays_when_the_command_wants_no_replica_here) {
+    fake_cluster_lead(&c, 1, 12);
+    fake_append(&c, 1, 3, 1);
+    recreate();
+    c.count = 0; /* nobody is assigned */
+    ck_assert_int_eq(fake_cluster_command(&c, 1, 2), KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+    c.count = 2;
+    ck_assert_int_eq(fake_log_end(&c, 1), 3);
 }
 END_TEST
 
@@ -167,7 +280,7 @@ static void tell_of(int32_t leader_epoch, const char *replicas, const char *isr)
     }
     state.replicas = replica_ids;
     state.isr = isr_ids;
-    state.leader = 2;
+    state.leader = told_leader;
     state.leader_epoch = leader_epoch;
     state.controller_epoch = 1;
     topic.topic_name = STR_LITERAL("t");
@@ -176,14 +289,15 @@ static void tell_of(int32_t leader_epoch, const char *replicas, const char *isr)
     topic.partition_states_count = 1;
     request.controller_id = 1;
     request.controller_epoch = 1;
-    request.broker_epoch = replica_manager_broker_epoch(c.brokers[1].replicas);
+    request.broker_epoch =
+        told_broker_epoch != 0 ? told_broker_epoch : replica_manager_broker_epoch(c.brokers[1].replicas);
     request.topic_states = &topic;
     request.topic_states_count = 1;
     ck_assert_int_eq(replica_manager_update_metadata(c.brokers[1].replicas, &request, 8), KAFKA_NONE);
 }
 
 static bool has_log(void) {
-    return log_manager_find(c.brokers[1].logs, "t", 0) != NULL;
+    return log_here() != NULL;
 }
 
 START_TEST(a_replica_that_nobody_wants_goes_when_its_partition_is_named_without_it) {
@@ -206,6 +320,49 @@ START_TEST(a_replica_that_nobody_wants_goes_also_when_it_is_only_on_disk) {
     fake_broker_start(&c, 1);
     ck_assert(has_log());
     tell_of(0, "23", "21");
+    ck_assert(has_log());
+    tell_of(0, "23", "2");
+    ck_assert(!has_log());
+}
+END_TEST
+
+START_TEST(a_replica_on_disk_stays_when_who_tells_may_mean_a_former_life_or_knows_less_than_its_log) {
+    fake_cluster_lead(&c, 1, 12);
+    fake_append(&c, 1, 3, 1); /* of epoch 0 */
+    fake_broker_kill(&c, 1);
+    fake_broker_start(&c, 1);
+    tell_of(0, "23", "2");
+    ck_assert(has_log());
+    told_broker_epoch = -1;
+    tell_of(1, "23", "2");
+    ck_assert(has_log());
+    told_broker_epoch = 0;
+    tell_of(1, "23", "2");
+    ck_assert(!has_log());
+    ck_assert_int_eq(set_aside_count(), 0);
+}
+END_TEST
+
+START_TEST(a_former_topics_log_is_set_aside_when_the_new_one_is_named_without_us_by_a_later_command) {
+    fake_cluster_lead(&c, 2, 12);
+    recreate();
+    tell_of(9, "23", "2"); /* it may be the older topic, told of late */
+    ck_assert(has_log());
+    replica_manager_set_broker_epoch(replicas(), replica_manager_broker_epoch(replicas()) + 1);
+    tell_of(0, "23", "2");
+    ck_assert(!has_log());
+    ck_assert_int_eq(set_aside_count(), 1);
+}
+END_TEST
+
+START_TEST(a_replica_that_nobody_wants_goes_when_its_topic_does_and_not_when_another_does) {
+    fake_cluster_lead(&c, 2, 12);
+    told_leader = -2;
+    c.topic_id.bytes[0]++;
+    tell_of(0, "23", "2");
+    ck_assert(has_log());
+    c.topic_id.bytes[0]--;
+    tell_of(0, "21", "2"); /* a StopReplica follows */
     ck_assert(has_log());
     tell_of(0, "23", "2");
     ck_assert(!has_log());
@@ -358,8 +515,16 @@ int main(void) {
         TEST(rule_7_a_leader_nobody_told_us_of_is_not_followed_but_the_log_is_made),
         TEST(rule_21_a_partition_without_a_live_leader_keeps_its_high_watermark_in_the_checkpoint),
         TEST(rule_24_a_recreated_topic_of_the_same_name_is_another_topic),
+        TEST(rule_24_the_log_of_a_former_topic_makes_way_for_what_a_later_controller_names),
+        TEST(rule_24_a_late_copy_of_a_former_topics_command_takes_nothing),
+        TEST(rule_24_a_former_topics_log_makes_way_after_another_registration),
+        TEST(rule_24_a_former_topics_log_makes_way_after_a_restart_and_its_replica_joins),
+        TEST(a_former_topics_log_stays_when_the_command_wants_no_replica_here),
         TEST(a_replica_that_nobody_wants_goes_when_its_partition_is_named_without_it),
         TEST(a_replica_that_nobody_wants_goes_also_when_it_is_only_on_disk),
+        TEST(a_replica_on_disk_stays_when_who_tells_may_mean_a_former_life_or_knows_less_than_its_log),
+        TEST(a_former_topics_log_is_set_aside_when_the_new_one_is_named_without_us_by_a_later_command),
+        TEST(a_replica_that_nobody_wants_goes_when_its_topic_does_and_not_when_another_does),
         TEST(rule_23_stop_replica_is_fenced_by_a_lower_epoch_only),
         TEST(rule_23_stop_replica_deletes_what_is_only_on_disk),
         TEST(a_failed_directory_takes_its_partitions_offline_until_the_broker_starts_again),
