@@ -520,12 +520,22 @@ static bool append_records(struct partition_runtime *partition, const struct fet
     return true;
 }
 
+/* A log that ends where its leader's begins may hold records of epochs that the leader has forgotten, and nobody finds
+ * anything wrong with that: hidden behind the leader's start, they would be seen again after a crash. False when the
+ * partition went offline. */
+static bool leave_what_leader_forgot(struct partition_runtime *partition, int64_t leader_start) {
+    const struct log *log = partition->log;
+    return log_end_offset(log) != leader_start ||
+           !fetcher_keeps_nothing(log_end_offset(log), log_start_offset(log), leader_start) ||
+           partition_runtime_start_at_end(partition);
+}
+
 /* Rule 19 and M7: records, then the high watermark, then the log start, so that each lies in what came before. */
 static void take_answer(struct partition_runtime *partition, const struct fetch_response_partition_data *data) {
     if (partition->fetch.is_counted) {
         throttle_record(&partition->manager->follower_throttle, MAX(data->records.size, 0));
     }
-    if (!append_records(partition, data)) {
+    if (!leave_what_leader_forgot(partition, data->log_start_offset) || !append_records(partition, data)) {
         return;
     }
     partition->fetch.is_caught_up = log_end_offset(partition->log) >= data->high_watermark;

@@ -224,6 +224,15 @@ bool partition_runtime_restart_at(struct partition_runtime *partition, int64_t o
     return take_new_start(partition);
 }
 
+bool partition_runtime_start_at_end(struct partition_runtime *partition) {
+    int error = log_start_at_end(partition->log);
+    if (error != 0) {
+        partition_runtime_fail(partition, error);
+        return false;
+    }
+    return take_new_start(partition);
+}
+
 bool partition_runtime_raise_start(struct partition_runtime *partition, int64_t offset) {
     int64_t target = MIN(offset, partition->core.high_watermark);
     if (target <= log_start_offset(partition->log)) {

@@ -65,6 +65,8 @@ void partition_runtime_sync_start(struct partition_runtime *partition);
 /* Cuts the log, below its start too; false when that failed. */
 bool partition_runtime_truncate(struct partition_runtime *partition, int64_t offset);
 bool partition_runtime_restart_at(struct partition_runtime *partition, int64_t offset);
+/* Drops all records, but not what is known of their producers: the log begins at its end. */
+bool partition_runtime_start_at_end(struct partition_runtime *partition);
 /* Raises the log start, at most to the high watermark. */
 bool partition_runtime_raise_start(struct partition_runtime *partition, int64_t offset);
 

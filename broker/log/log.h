@@ -125,6 +125,9 @@ int log_truncate_to(struct log *log, int64_t offset);
 int log_truncate_fully_and_start_at(struct log *log, int64_t offset);
 /* Raises the start offset (DeleteRecords, leader's answer); whole segments below go away. */
 int log_increase_start_offset(struct log *log, int64_t offset);
+/* The same to the end of the log, and in an empty segment: nothing before it is only hidden. Producers stay known, and
+ * the last epoch. */
+int log_start_at_end(struct log *log);
 /* First offset whose timestamp is >= timestamp; -1 in ret->timestamp when there is none. Looks into batches. */
 int log_offset_for_timestamp(struct log *log, int64_t timestamp, struct log_timestamp_offset *ret);
 /* Greatest timestamp and its offset (ListOffsets -3). */

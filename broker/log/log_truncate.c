@@ -146,6 +146,11 @@ int log_increase_start_offset(struct log *log, int64_t offset) {
     return log_fence(log, error);
 }
 
+int log_start_at_end(struct log *log) {
+    int error = log_roll(log);
+    return error != 0 ? error : log_increase_start_offset(log, log->end_offset);
+}
+
 /* How many segments from the start on may go for their size, or their age. All lie below the high watermark. */
 static int32_t count_expired(const struct log *log, int64_t high_watermark, int64_t wall_ms) {
     int64_t excess = log->config.retention_bytes >= 0 ? log_size_bytes(log) - log->config.retention_bytes : -1;

@@ -321,6 +321,55 @@ START_TEST(a_follower_whose_whole_log_is_foreign_drops_it) {
 }
 END_TEST
 
+/* The leader has forgotten whose the records before its start were, and finds nothing wrong with a follower that ends
+ * right there: hidden behind its start, they would be seen again after a crash. */
+START_TEST(what_a_follower_has_before_its_leaders_start_is_gone_and_not_hidden) {
+    create(2);
+    fake_cluster_lead(&c, 1, 12);
+    fake_append(&c, 1, 5, -1);
+    fake_cluster_run(&c, 1000);
+    c.brokers[1].is_cut = true;
+    fake_cluster_lead(&c, 2, 2);
+    fake_append(&c, 2, 5, 1); /* [5, 10) of an epoch that is lost */
+    c.brokers[1].is_cut = false;
+    c.brokers[2].is_cut = true;
+    fake_cluster_lead(&c, 1, 1);
+    fake_append(&c, 1, 5, 1);
+    int64_t offset = -1;
+    int64_t low = -1;
+    fake_cluster_run(&c, FAKE_LAG_MS * 2);
+    ck_assert_int_eq(partition_runtime_delete_records(fake_partition(&c, 1), 10, &offset, &low), KAFKA_NONE);
+    fake_append(&c, 1, 3, 1);
+    c.brokers[2].is_cut = false;
+    fake_cluster_lead(&c, 1, 1);
+    fake_cluster_run(&c, 2000);
+    ck_assert_int_eq(fake_isr(&c), 12);
+    ck_assert_int_eq(fake_log_end(&c, 2), 13);
+    fake_broker_kill(&c, 2); /* before any checkpoint of log starts */
+    fake_broker_start(&c, 2);
+    ck_assert_int_eq(log_start_offset(log_manager_find(c.brokers[2].logs, "t", 0)), 10);
+    ck_assert_int_eq(log_end_offset(log_manager_find(c.brokers[2].logs, "t", 0)), 13);
+}
+END_TEST
+
+START_TEST(a_followers_raised_start_outlives_a_crash_once_it_is_checkpointed) {
+    create(2);
+    log_manager_start(c.brokers[2].logs); /* its timers too */
+    fake_cluster_lead(&c, 1, 12);
+    fake_append(&c, 1, 10, -1);
+    fake_cluster_run(&c, 1000);
+    int64_t offset = -1;
+    int64_t low = -1;
+    ck_assert_int_eq(partition_runtime_delete_records(fake_partition(&c, 1), 7, &offset, &low), KAFKA_NONE);
+    fake_cluster_run(&c, 1000);
+    ck_assert_int_eq(log_start_offset(partition_runtime_log(fake_partition(&c, 2))), 7);
+    fake_cluster_run(&c, 61000); /* log.flush.start.offset.checkpoint.interval.ms */
+    fake_broker_kill(&c, 2);
+    fake_broker_start(&c, 2);
+    ck_assert_int_eq(log_start_offset(log_manager_find(c.brokers[2].logs, "t", 0)), 7);
+}
+END_TEST
+
 /* What broker 1 tells a consumer in this rack who wants this offset. */
 static int32_t preferred(const char *rack, int64_t offset, int16_t version) {
     struct partition_fetch fetch = {.replica_id = -1,
@@ -440,6 +489,8 @@ int main(void) {
         TEST(a_follower_that_missed_the_leaders_start_begins_there),
         TEST(a_follower_begins_inside_a_batch_where_the_leader_does),
         TEST(a_follower_whose_whole_log_is_foreign_drops_it),
+        TEST(what_a_follower_has_before_its_leaders_start_is_gone_and_not_hidden),
+        TEST(a_followers_raised_start_outlives_a_crash_once_it_is_checkpointed),
         TEST(a_consumer_is_sent_to_the_in_sync_follower_of_its_rack_that_holds_the_offset),
         TEST(a_follower_serves_consumers_up_to_its_high_watermark_from_version_11_on),
         TEST(a_raised_start_reaches_the_followers_and_their_answer_the_leader),
