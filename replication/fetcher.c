@@ -314,6 +314,10 @@ bool fetcher_keeps_nothing(int64_t cut, int64_t own_start, int64_t leader_start)
     return own_start < leader_start && cut <= leader_start;
 }
 
+bool fetcher_may_cut(int64_t end, int64_t high_watermark, int64_t leader_high_watermark, bool is_in_sync) {
+    return end >= high_watermark || leader_high_watermark < high_watermark || !is_in_sync;
+}
+
 enum fetch_resolution fetcher_resolution(int64_t log_end, int64_t leader_end, int64_t leader_start,
                                          int64_t *ret_offset) {
     if (leader_end < log_end) {

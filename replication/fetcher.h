@@ -144,6 +144,11 @@ int64_t fetcher_truncation(int32_t leader_epoch, int64_t leader_end, int32_t own
  * them. A log start need not outlive a crash, so they would be seen again: they go with the rest. */
 bool fetcher_keeps_nothing(int64_t cut, int64_t own_start, int64_t leader_start);
 
+/* Whether a follower may end its log at `end` now. Below its own high watermark a leader that has committed as much as
+ * we know to be committed sends nobody but for a gap that a cleaner left (README.md, "Gaps"); a member of the in-sync
+ * set then waits until it is none, lest it be elected with less than is committed. */
+bool fetcher_may_cut(int64_t end, int64_t high_watermark, int64_t leader_high_watermark, bool is_in_sync);
+
 /* Out of range at the leader. First with its log end (leader_start -1), then, when told so, with its start too. */
 enum fetch_resolution {
     RESOLUTION_TRUNCATE,  /* to *ret_offset */

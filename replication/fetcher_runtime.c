@@ -555,7 +555,16 @@ static void take_divergence(struct partition_runtime *partition, const struct fe
     int64_t log_end = log_end_offset(partition->log);
     int64_t offset = fetcher_truncation(end->epoch, end->end_offset, own.epoch, own.end_offset, log_end);
     int32_t latest_epoch = log_latest_epoch(partition->log);
-    if (fetcher_keeps_nothing(offset, log_start_offset(partition->log), data->log_start_offset)) {
+    bool keeps_nothing = fetcher_keeps_nothing(offset, log_start_offset(partition->log), data->log_start_offset);
+    if (!fetcher_may_cut(keeps_nothing ? data->log_start_offset : offset, partition->core.high_watermark,
+                         data->high_watermark, is_in_sync(partition))) {
+        trace_info(AREA, "%s-%d: leader %d shares nothing from %lld on with us, who are in sync up to %lld; waiting",
+                   partition->topic, partition->index, partition->core.leader, (long long)offset,
+                   (long long)partition->core.high_watermark);
+        fetcher_delay(&partition->fetch, clock_now_ms(partition->manager->clock));
+        return;
+    }
+    if (keeps_nothing) {
         if (partition_runtime_restart_at(partition, data->log_start_offset)) {
             resume(partition);
         }

@@ -241,6 +241,15 @@ START_TEST(what_lies_before_the_leaders_start_cannot_be_told_from_foreign_record
 }
 END_TEST
 
+START_TEST(a_member_of_the_in_sync_set_leaves_it_before_a_gap_cuts_it_below_its_high_watermark) {
+    ck_assert(!fetcher_may_cut(0, 75, 316, true));
+    ck_assert(!fetcher_may_cut(74, 75, 75, true));
+    ck_assert(fetcher_may_cut(75, 75, 316, true)); /* what is cut was not committed, as far as we know */
+    ck_assert(fetcher_may_cut(0, 75, 316, false));
+    ck_assert(fetcher_may_cut(0, 75, 74, true)); /* the leader lost what was: as Kafka, at once */
+}
+END_TEST
+
 START_TEST(an_offset_out_of_range_is_resolved_by_the_leaders_end_and_then_its_start) {
     int64_t offset = 0;
     ck_assert_int_eq(fetcher_resolution(20, 15, -1, &offset), RESOLUTION_TRUNCATE);
@@ -269,6 +278,7 @@ int main(void) {
         TEST(rule_24_one_topic_without_an_id_makes_the_session_go_by_names),
         TEST(rule_19_truncation_goes_to_the_end_of_the_last_shared_epoch),
         TEST(what_lies_before_the_leaders_start_cannot_be_told_from_foreign_records),
+        TEST(a_member_of_the_in_sync_set_leaves_it_before_a_gap_cuts_it_below_its_high_watermark),
         TEST(an_offset_out_of_range_is_resolved_by_the_leaders_end_and_then_its_start),
     };
     return run_tests_with_fixture("fetcher", tests, ARRAY_SIZE(tests), set_up, tear_down);

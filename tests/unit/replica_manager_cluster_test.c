@@ -370,6 +370,60 @@ START_TEST(a_followers_raised_start_outlives_a_crash_once_it_is_checkpointed) {
 }
 END_TEST
 
+/* Broker 2 has [0, 10) of epoch 0, all of it exposed; broker 1 a copy made after a cleaner left nothing of that: [20,
+ * 22) of epoch 2, before which everything is a gap. */
+static void create_with_gap(void) {
+    struct byte_buffer bytes = {0};
+    struct log_append_info info;
+    struct log *log = NULL;
+    struct test_batch batch = test_batch_of(2);
+    create(2);
+    c.brokers[1].is_cut = true;
+    fake_cluster_lead(&c, 2, 2);
+    fake_append(&c, 2, 10, 1);
+    batch.base_offset = 20;
+    batch.leader_epoch = 2;
+    test_batch_encode(&batch, &bytes);
+    ck_assert_int_eq(log_manager_get_or_create(c.brokers[1].logs, "t", 0, true, c.topic_id, &log), 0);
+    ck_assert_int_eq(log_append_as_follower(log, (struct slice){bytes.data, (int32_t)bytes.size}, &info), 0);
+    byte_buffer_deinit(&bytes);
+    c.brokers[1].is_cut = false;
+    c.leader_epoch = 2;
+}
+
+/* What the simulator showed: nobody can tell which epoch ended where in the gap. */
+START_TEST(a_follower_from_before_a_gap_begins_again_before_the_gap_when_it_is_not_in_sync) {
+    create_with_gap();
+    ck_assert_int_eq(fake_high_watermark(&c, 2), 10);
+    fake_cluster_lead(&c, 1, 1);
+    fake_cluster_run(&c, 2000);
+    ck_assert_int_eq(fake_log_end(&c, 2), 22);
+    ck_assert_int_eq(fake_high_watermark(&c, 2), 22);
+    ck_assert(fake_logs_equal(&c, 1, 2));
+    ck_assert_int_eq(fake_isr(&c), 12);
+}
+END_TEST
+
+START_TEST(a_follower_from_before_a_gap_leaves_the_in_sync_set_before_it_cuts_below_its_high_watermark) {
+    create_with_gap();
+    c.brokers[2].is_cut = true;
+    fake_cluster_lead(&c, 1, 1);
+    ck_assert_int_eq(fake_high_watermark(&c, 1), 22);
+    c.brokers[2].is_cut = false;
+    fake_cluster_lead(&c, 1, 12);
+    fake_cluster_run(&c, FAKE_LAG_MS / 2);
+    ck_assert_int_eq(fake_isr(&c), 12);
+    ck_assert_int_eq(fake_log_end(&c, 2), 10);
+    fake_cluster_run(&c, FAKE_LAG_MS);
+    ck_assert_int_eq(fake_isr(&c), 1);
+    ck_assert_int_eq(fake_log_end(&c, 2), 10); /* it has not heard of it yet */
+    fake_cluster_update_metadata(&c);
+    fake_cluster_run(&c, 3000);
+    ck_assert_int_eq(fake_log_end(&c, 2), 22);
+    ck_assert_int_eq(fake_isr(&c), 12);
+}
+END_TEST
+
 /* What broker 1 tells a consumer in this rack who wants this offset. */
 static int32_t preferred(const char *rack, int64_t offset, int16_t version) {
     struct partition_fetch fetch = {.replica_id = -1,
@@ -490,6 +544,8 @@ int main(void) {
         TEST(a_follower_begins_inside_a_batch_where_the_leader_does),
         TEST(a_follower_whose_whole_log_is_foreign_drops_it),
         TEST(what_a_follower_has_before_its_leaders_start_is_gone_and_not_hidden),
+        TEST(a_follower_from_before_a_gap_begins_again_before_the_gap_when_it_is_not_in_sync),
+        TEST(a_follower_from_before_a_gap_leaves_the_in_sync_set_before_it_cuts_below_its_high_watermark),
         TEST(a_followers_raised_start_outlives_a_crash_once_it_is_checkpointed),
         TEST(a_consumer_is_sent_to_the_in_sync_follower_of_its_rack_that_holds_the_offset),
         TEST(a_follower_serves_consumers_up_to_its_high_watermark_from_version_11_on),
