@@ -38,6 +38,9 @@ static const struct {
 };
 #define KEY_MAX 87
 
+#define REQUEST_TIMEOUT_MS 5000 /* of this tool's client, where the settings name none */
+#define AWAIT_MS 50             /* between looks for a first broker */
+
 /* Requests between brokers: shown where a broker serves them, not missed where it does not. */
 static bool is_between_brokers(int16_t key) {
     static const int16_t keys[] = {API_LEADER_AND_ISR,       API_STOP_REPLICA,    API_UPDATE_METADATA,
@@ -116,31 +119,57 @@ static void print_broker(const struct client_node *node, const struct broker_con
     printf("\n)\n");
 }
 
-static int run(struct admin_tool *tool) {
-    struct metadata_response response;
-    int error;
-    do {
-        /* The tool has no time-out: it waits for a cluster. */
-        error = client_metadata(&tool->client, NULL, 0, false, client_deadline(&tool->client), &tool->arena, &response);
-    } while (error == ERR_TIMED_OUT || (error == 0 && response.brokers_count == 0));
-    if (error != 0) {
-        client_failure(&tool->failure, error, "listNodes");
-        return error;
+/* The tool's client is an older one than the other tools', with a name and a patience of its own. */
+static void use_legacy_settings(struct admin_tool *tool) {
+    tool->settings.client_id = "admin-1";
+    tool->settings.log_name = "LegacyAdminClient clientId=admin-1";
+    tool->settings.logs_bootstrap_losses = true;
+    if (property_list_get(&tool->properties, "request.timeout.ms") == NULL) {
+        tool->settings.request_timeout_ms = REQUEST_TIMEOUT_MS;
     }
-    for (int32_t i = 0; i < tool->client.node_count; i++) {
+}
+
+static int no_answer(struct admin_tool *tool) {
+    struct str list = STR_LITERAL("");
+    for (int32_t i = 0; i < tool->client.bootstrap_count; i++) {
+        const struct client_node *node = tool->client.bootstrap[i];
+        list = arena_printf(&tool->arena, "%.*s%s%s:%d (id: %d rack: null)", STR_ARGS(list), i > 0 ? ", " : "",
+                            node->host, node->port, node->id);
+    }
+    return failure_set(&tool->failure, "java.lang.RuntimeException", "Request METADATA failed on brokers List(%.*s)",
+                       STR_ARGS(list));
+}
+
+/* Waits for a cluster whose brokers know of none yet, but for no broker that is not there. */
+static int await_brokers(struct admin_tool *tool) {
+    for (;;) {
+        struct metadata_response response;
+        arena_reset(&tool->arena, SIZE_MAX);
+        int error = client_ask_addresses(&tool->client, &tool->arena, &response);
+        if (error != 0) {
+            return no_answer(tool);
+        }
+        if (response.brokers_count > 0) {
+            return 0;
+        }
+        wait_fd(-1, 0, -1, monotonic_ms() + AWAIT_MS);
+    }
+}
+
+static int run(struct admin_tool *tool) {
+    int error = await_brokers(tool);
+    for (int32_t i = 0; error == 0 && i < tool->client.node_count; i++) {
         const struct client_node *node = tool->client.nodes[i];
         struct broker_connection *connection;
         int64_t deadline_ms = monotonic_ms() + tool->settings.request_timeout_ms;
-        error = client_node(&tool->client, node->id, deadline_ms, &connection);
-        if (error == 0) {
+        if (client_node(&tool->client, node->id, deadline_ms, &connection) == 0) {
             print_broker(node, connection);
         } else {
-            printf("%s:%d (id: %d rack: %s) -> ERROR: %s\n", node->host, node->port, node->id,
-                   node->rack == NULL ? "null" : node->rack,
-                   "org.apache.kafka.common.errors.DisconnectException: the broker cannot be reached");
+            printf("%s:%d (id: %d rack: %s) -> ERROR: org.apache.kafka.common.errors.DisconnectException\n", node->host,
+                   node->port, node->id, node->rack == NULL ? "null" : node->rack);
         }
     }
-    return 0;
+    return error;
 }
 
 int tool_broker_api_versions(int argc, char **argv) {
@@ -154,7 +183,10 @@ int tool_broker_api_versions(int argc, char **argv) {
                             : status;
         if (status == 0 && !options_has(&tool.options, "version")) {
             error = admin_tool_settings(&tool, "bootstrap-server", "command-config");
-            error = error != 0 ? error : client_init(&tool.client, &tool.settings, &tool.failure);
+            if (error == 0) {
+                use_legacy_settings(&tool);
+                error = client_init(&tool.client, &tool.settings, &tool.failure);
+            }
             error = error != 0 ? error : run(&tool);
         }
     }

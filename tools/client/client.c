@@ -330,6 +330,25 @@ static void update_nodes(struct client *client, const struct metadata_response *
     }
 }
 
+int client_ask_addresses(struct client *client, struct arena *arena, struct metadata_response *ret_response) {
+    struct metadata_request request;
+    metadata_request_init(&request);
+    request.topics_count = 0;
+    for (int32_t i = 0; i < client->bootstrap_count; i++) {
+        struct client_node *node = client->bootstrap[i];
+        int64_t deadline_ms = monotonic_ms() + client->settings.request_timeout_ms;
+        int error = node_connect(client, node, deadline_ms);
+        error = error != 0 ? error : call_metadata(&node->connection, &request, deadline_ms, arena, ret_response);
+        if (error == 0) {
+            update_nodes(client, ret_response);
+        }
+        if (error == 0 || error == ERR_CLOSING) {
+            return error;
+        }
+    }
+    return ERR_DISCONNECTED;
+}
+
 int client_metadata(struct client *client, const struct str *topics, int32_t topic_count, bool create,
                     int64_t deadline_ms, struct arena *arena, struct metadata_response *ret_response) {
     struct metadata_request request;

@@ -73,6 +73,9 @@ int client_connect(struct client *client, struct client_node *node, struct broke
  * deadline. */
 int client_metadata(struct client *client, const struct str *topics, int32_t topic_count, bool create,
                     int64_t deadline_ms, struct arena *arena, struct metadata_response *ret_response);
+/* Each address once, in order, until one tells of the brokers, which are brought up to date. ERR_DISCONNECTED when none
+ * does, ERR_CLOSING. */
+int client_ask_addresses(struct client *client, struct arena *arena, struct metadata_response *ret_response);
 /* A connection to the controller, which is found by metadata if need be. */
 int client_controller(struct client *client, int64_t deadline_ms, struct arena *arena,
                       struct broker_connection **ret_connection);
