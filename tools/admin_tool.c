@@ -3,7 +3,7 @@
 #include "broker/base/errors.h"
 
 void admin_tool_init(struct admin_tool *tool) {
-    *tool = (struct admin_tool){0};
+    *tool = (struct admin_tool){.cancel_fd = -1};
     arena_init(&tool->arena, SIZE_MAX);
 }
 
@@ -20,8 +20,10 @@ int admin_tool_settings(struct admin_tool *tool, const char *bootstrap_option, c
     const char *config;
     int error = options_string(&tool->options, bootstrap_option, NULL, &bootstrap, &tool->failure);
     error = error != 0 ? error : options_string(&tool->options, config_option, NULL, &config, &tool->failure);
-    return error != 0 ? error
-                      : client_admin_settings(&tool->settings, bootstrap, config, &tool->properties, &tool->failure);
+    error = error != 0 ? error
+                       : client_admin_settings(&tool->settings, bootstrap, config, &tool->properties, &tool->failure);
+    tool->settings.cancel_fd = tool->cancel_fd;
+    return error;
 }
 
 int admin_tool_open(struct admin_tool *tool, const char *bootstrap_option, const char *config_option) {

@@ -7,6 +7,7 @@
 
 struct admin_tool {
     struct options options;
+    int cancel_fd; /* becomes readable when the user wants to stop; -1, as it begins, for none */
     struct property_list properties;
     struct client_settings settings;
     struct client client;
@@ -14,7 +15,7 @@ struct admin_tool {
     struct failure failure;
 };
 
-/* Zeroed memory and an empty arena. */
+/* Zeroed memory, no cancel_fd and an empty arena. */
 void admin_tool_init(struct admin_tool *tool);
 void admin_tool_deinit(struct admin_tool *tool);
 /* Reads the options' addresses and settings file. */

@@ -5,9 +5,12 @@
 #include <unistd.h>
 
 #include "broker/base/check.h"
+#include "broker/base/errors.h"
 #include "broker/base/placement.h"
 #include "broker/base/random.h"
 #include "tools/reassign.h"
+#include "tools/reassign_watch.h"
+#include "tools/signals.h"
 #include "tools/tool.h"
 
 #define EXISTING_ASSIGNMENT                                                                                            \
@@ -45,6 +48,7 @@ static const struct option_spec specs[] = {
      "The topics to propose for: {\"topics\": [{\"topic\": \"t\"}], \"version\": 1}."},
     {"verify", OPTION_FLAG, NULL, "Say how the moves of the file stand; takes the throttles back once all are over."},
     {"version", OPTION_FLAG, NULL, "Show the version."},
+    {"watch", OPTION_FLAG, NULL, "With --verify: wait until the moves are over; a terminal shows how far they are."},
 };
 
 struct action {
@@ -297,6 +301,7 @@ static int verify(struct admin_tool *tool) {
     struct str *topics;
     bool is_moving = false, is_moving_dirs = false;
     int error = reassign_load_plan(tool, options_text(&tool->options, "reassignment-json-file"), false, &plan);
+    error = error != 0 || !options_has(&tool->options, "watch") ? error : reassign_watch(tool, &plan);
     error = error != 0 ? error : reassign_list(tool, &ongoing);
     if (error != 0) {
         return error;
@@ -383,7 +388,7 @@ static const struct action actions[] = {
      execute,
      {"reassignment-json-file"},
      {"additional", "throttle", "replica-alter-log-dirs-throttle", "timeout"}},
-    {"verify", verify, {"reassignment-json-file"}, {"preserve-throttles"}},
+    {"verify", verify, {"reassignment-json-file"}, {"preserve-throttles", "watch"}},
     {"cancel", cancel, {"reassignment-json-file"}, {"preserve-throttles", "timeout"}},
     {"list", list, {NULL}, {NULL}},
 };
@@ -456,7 +461,7 @@ static void print_failure(const struct failure *failure) {
 int tool_reassign_partitions(int argc, char **argv) {
     struct admin_tool tool;
     admin_tool_init(&tool);
-    int status = -1;
+    int status = -1, signal_number = 0;
     int error = options_parse(&tool.options, specs, ARRAY_SIZE(specs), argc, argv, &tool.failure);
     if (error != 0) {
         fprintf(stderr, "Exception in thread \"main\" %s: %s\n", tool.failure.class_name, tool.failure.text);
@@ -468,14 +473,20 @@ int tool_reassign_partitions(int argc, char **argv) {
         const struct action *action = choose_action(&tool.options);
         status = 1;
         if (action != NULL) {
+            tool.cancel_fd = options_has(&tool.options, "watch") ? signals_open() : -1;
             error = admin_tool_open(&tool, "bootstrap-server", "command-config");
             error = error != 0 ? error : action->run(&tool);
             status = error != 0;
-            if (error != 0) {
+            if (error == ERR_CLOSING) {
+                signal_number = signals_take(tool.cancel_fd);
+            } else if (error != 0) {
                 print_failure(&tool.failure);
             }
         }
     }
     admin_tool_deinit(&tool);
+    if (signal_number != 0) {
+        signals_die(signal_number);
+    }
     return status;
 }
