@@ -53,8 +53,10 @@ struct region {
     const struct log_segment *segment;
     int64_t first_offset;
     int64_t position;
-    int64_t first_end; /* where the first batch ends */
+    int64_t first_end;  /* where the first batch ends; -1 not known */
+    int64_t first_next; /* and the offset after it */
     int64_t end;
+    int64_t next_offset; /* after what is read; -1 not known */
 };
 
 /* Where the batches that lie wholly below `offset_max` end in the segment. */
@@ -96,6 +98,7 @@ static int find_start(struct log *log, int32_t at, int64_t offset, struct region
         region->first_offset = found.header.base_offset;
         region->position = found.position;
         region->first_end = found.position + found.header.size;
+        region->first_next = found.header.last_offset + 1;
     }
     return status;
 }
@@ -125,21 +128,28 @@ static int limit_region(struct log *log, struct region *region, int32_t max_byte
             return error;
         }
         region->first_end = region->position + header.size;
+        region->first_next = header.last_offset + 1;
     }
     if (region->first_end - region->position > max_bytes) {
         *ret_is_partial = !min_one_batch;
         region->end = min_one_batch ? region->first_end : region->position + max_bytes;
+        region->next_offset = min_one_batch ? region->first_next : -1;
         return 0;
     }
     int64_t limit = region->position + max_bytes;
     int64_t start = region->first_end;
+    region->next_offset = region->first_next;
     struct index_entry entry;
-    int found = segment_index_lookup(&region->segment->offset_index, &log->place, limit, true, &entry);
+    /* What the scan reads at once anyway needs no index. */
+    int found = limit - start <= SCAN_HEADERS_SIZE
+                    ? 0
+                    : segment_index_lookup(&region->segment->offset_index, &log->place, limit, true, &entry);
     if (found < 0) {
         return found;
     }
     if (found == 1 && entry.value > start) {
         start = entry.value;
+        region->next_offset = -1;
     }
     uint8_t buffer[SCAN_HEADERS_SIZE];
     struct batch_scanner scanner =
@@ -150,12 +160,14 @@ static int limit_region(struct log *log, struct region *region, int32_t max_byte
     region->end = start;
     while ((status = batch_scanner_next(&scanner, &header, &position, NULL)) > 0 && scanner.position <= limit) {
         region->end = scanner.position;
+        region->next_offset = header.last_offset + 1;
     }
     return MIN(status, 0);
 }
 
 /* Remembers where a sequential reader comes back to. */
-static void note_cursor(struct log *log, const struct region *region, int64_t next_offset) {
+static void note_cursor(struct log *log, const struct region *region) {
+    int64_t next_offset = region->next_offset;
     struct log_cursor *cursor = NULL;
     for (int32_t i = 0; i < LOG_CURSORS_MAX; i++) {
         if (log->cursors[i].offset == next_offset) {
@@ -188,14 +200,16 @@ int log_read(struct log *log, int64_t offset, int32_t max_bytes, int64_t offset_
     if (status <= 0 || region.position >= region.end) {
         return log_fence(log, MIN(status, 0));
     }
-    bool is_whole = region.end - region.position <= max_bytes;
-    int error =
-        is_whole ? 0 : limit_region(log, &region, MAX(max_bytes, 0), min_one_batch, &ret_info->first_batch_is_partial);
+    int error = 0;
+    region.next_offset = offset_max;
+    if (region.end - region.position > max_bytes) {
+        error = limit_region(log, &region, MAX(max_bytes, 0), min_one_batch, &ret_info->first_batch_is_partial);
+    }
     if (error != 0) {
         return log_fence(log, error);
     }
-    if (is_whole && region.end < region.segment->size) {
-        note_cursor(log, &region, offset_max);
+    if (region.next_offset >= 0 && region.end < region.segment->size) {
+        note_cursor(log, &region);
     }
     ret_info->first_offset = region.first_offset;
     ret_info->records = (struct records){.size = (int32_t)(region.end - region.position),
