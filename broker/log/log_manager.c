@@ -405,6 +405,7 @@ void log_manager_destroy(struct log_manager *manager) {
         free(manager->directories[i].cluster_id);
         for (int kind = 0; kind < CHECKPOINT_KINDS; kind++) {
             replaced_file_unref(manager->directories[i].checkpoints[kind].file);
+            byte_buffer_deinit(&manager->directories[i].checkpoints[kind].decided);
         }
     }
     free(manager->directories);

@@ -121,7 +121,7 @@ static void print_checkpoint(struct log_manager *manager, int32_t directory, enu
             }
             break;
         }
-        checkpoint_print(&lines, "%s %" PRId32 " %" PRId64 "\n", entry->topic, entry->partition, offset);
+        checkpoint_print_offset(&lines, entry->topic, entry->partition, offset);
         count++;
     }
     checkpoint_print(ret_text, "0\n%" PRId32 "\n", count);
@@ -130,14 +130,29 @@ static void print_checkpoint(struct log_manager *manager, int32_t directory, enu
     path_join(ret_path, manager->directories[directory].path, checkpoint_names[kind]);
 }
 
+/* Notes what the file shall say from now on. False when that is nothing new: whatever is on its way came before. */
+static bool decide(struct log_checkpoint *checkpoint, const struct byte_buffer *text) {
+    struct byte_buffer *decided = &checkpoint->decided;
+    if (decided->size == text->size && memcmp(decided->data, text->data, text->size) == 0) {
+        return false;
+    }
+    decided->size = 0;
+    byte_buffer_append(decided, text->data, text->size);
+    return true;
+}
+
 int manager_write_checkpoint(struct log_manager *manager, int32_t directory, enum checkpoint_kind kind) {
-    const struct log_directory *place = &manager->directories[directory];
+    struct log_directory *place = &manager->directories[directory];
     struct byte_buffer text = {0};
     char path[LOG_PATH_SIZE];
     print_checkpoint(manager, directory, kind, &text, path);
+    decide(&place->checkpoints[kind], &text);
     int error =
         replaced_file_write(place->checkpoints[kind].file, manager->disk, place->path, path, text.data, text.size);
     byte_buffer_deinit(&text);
+    if (error != 0) {
+        place->checkpoints[kind].decided.size = 0; /* nobody knows what it says */
+    }
     return error;
 }
 
@@ -170,6 +185,7 @@ static void checkpoint_job_done(void *context) {
     checkpoint->is_being_written = false;
     checkpoint->is_wanted_again = false;
     if (error != 0) {
+        checkpoint->decided.size = 0;
         manager_fail_directory(manager, directory, error, "writing a checkpoint");
     } else if (again) {
         manager_checkpoint_later(manager, directory, kind);
@@ -186,10 +202,14 @@ void manager_checkpoint_later(struct log_manager *manager, int32_t directory, en
         checkpoint->is_wanted_again = true;
         return;
     }
-    checkpoint->is_being_written = true;
     struct byte_buffer text = {0};
     char path[LOG_PATH_SIZE];
     print_checkpoint(manager, directory, kind, &text, path);
+    if (!decide(checkpoint, &text)) {
+        byte_buffer_deinit(&text);
+        return;
+    }
+    checkpoint->is_being_written = true;
     struct checkpoint_job *job = xcalloc(1, sizeof *job);
     *job = (struct checkpoint_job){
         .link = manager_link_ref(manager),

@@ -25,8 +25,9 @@ enum checkpoint_kind {
 
 struct log_checkpoint {
     struct replaced_file *file;
-    bool is_being_written; /* by a worker */
-    bool is_wanted_again;  /* when that is done */
+    struct byte_buffer decided; /* what the file says, or will when writes under way are done; empty at first */
+    bool is_being_written;      /* by a worker */
+    bool is_wanted_again;       /* when that is done */
 };
 
 struct log_directory {
@@ -156,7 +157,8 @@ void manager_link_release(struct manager_link *link);
 
 /* Now, on this thread. */
 int manager_write_checkpoint(struct log_manager *manager, int32_t directory, enum checkpoint_kind kind);
-/* In the background, with what is true now or later; a failure takes the directory offline. */
+/* In the background, with what is true now or later, unless the file says it already; a failure takes the directory
+ * offline. */
 void manager_checkpoint_later(struct log_manager *manager, int32_t directory, enum checkpoint_kind kind);
 /* What checkpoints said of a log is not true of the one that takes its place. */
 void manager_forget_checkpoints(struct managed_log *entry);

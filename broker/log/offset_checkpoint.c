@@ -112,3 +112,26 @@ void checkpoint_print(struct byte_buffer *text, const char *format, ...) {
     va_end(arguments);
     text->size += (size_t)size;
 }
+
+/* Digits of a number that is not negative, before `end`; where they begin. */
+static char *print_digits(char *end, int64_t number) {
+    do {
+        *--end = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    return end;
+}
+
+void checkpoint_print_offset(struct byte_buffer *text, const char *topic, int32_t partition, int64_t offset) {
+    char numbers[2 + 19 + 1 + 10]; /* a space, a partition, a space, an offset, a newline */
+    char *end = numbers + sizeof numbers;
+    char *at = end;
+    CHECK(partition >= 0 && offset >= 0);
+    *--at = '\n';
+    at = print_digits(at, offset);
+    *--at = ' ';
+    at = print_digits(at, partition);
+    *--at = ' ';
+    byte_buffer_append(text, topic, strlen(topic));
+    byte_buffer_append(text, at, (size_t)(end - at));
+}

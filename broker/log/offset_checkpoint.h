@@ -25,5 +25,7 @@ int checkpoint_read_offset(struct checkpoint_reader *reader, struct str *ret_top
                            int64_t *ret_offset);
 
 void checkpoint_print(struct byte_buffer *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* A line of an offset checkpoint. Thousands are made every few seconds, hence without the printf family. */
+void checkpoint_print_offset(struct byte_buffer *text, const char *topic, int32_t partition, int64_t offset);
 
 #endif

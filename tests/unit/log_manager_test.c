@@ -189,6 +189,31 @@ START_TEST(checkpoints_are_written_at_their_intervals_and_after_the_start_only) 
 }
 END_TEST
 
+START_TEST(a_checkpoint_that_would_say_the_same_again_is_not_written) {
+    const char *name = "recovery-point-offset-checkpoint";
+    char *path = xasprintf("%s/%s", directories[0], name);
+    struct log *log = make_log("t", 0);
+    test_clock_advance(&test_time, 60000);
+    check_text(directories[0], name, "0\n1\nt 0 0\n");
+    ck_assert_int_eq(unlink(path), 0);
+    test_clock_advance(&test_time, 120000);
+    ck_assert(!exists(directories[0], name));
+    append(log, 2);
+    ck_assert_int_eq(log_flush(log), 0);
+    test_clock_advance(&test_time, 60000);
+    check_text(directories[0], name, "0\n1\nt 0 2\n");
+    ck_assert_int_eq(unlink(path), 0);
+    make_log("second", 0); /* in the other directory */
+    make_log("third", 2147483647);
+    test_clock_advance(&test_time, 60000);
+    char *text = text_of(directories[0], name);
+    ck_assert_ptr_nonnull(strstr(text, "t 0 2\n"));
+    ck_assert_ptr_nonnull(strstr(text, "third 2147483647 0\n"));
+    free(text);
+    free(path);
+}
+END_TEST
+
 START_TEST(a_younger_checkpoint_is_never_replaced_by_an_older_one) {
     struct log *log = make_log("t", 0);
     append(log, 7);
@@ -443,6 +468,7 @@ int main(void) {
         TEST(what_another_directory_says_of_a_moved_log_is_not_believed),
         TEST(rule_32_the_start_checkpoint_lists_only_starts_above_the_first_segment),
         TEST(checkpoints_are_written_at_their_intervals_and_after_the_start_only),
+        TEST(a_checkpoint_that_would_say_the_same_again_is_not_written),
         TEST(a_younger_checkpoint_is_never_replaced_by_an_older_one),
         TEST(a_log_made_anew_is_not_taken_for_the_one_just_deleted),
         TEST(a_log_made_anew_does_not_begin_where_a_deleted_one_did),
