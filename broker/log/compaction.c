@@ -83,10 +83,29 @@ static enum compaction_state prepare(struct compaction *c) {
 
 /* ---- First pass: the last offset of every key ---- */
 
+/* Keys on their way into the map. */
+struct map_block {
+    struct offset_key keys[OFFSET_MAP_KEYS_AT_ONCE];
+    int64_t offsets[OFFSET_MAP_KEYS_AT_ONCE];
+    int32_t count;
+};
+
+/* False when the map is full. */
+static bool map_block(struct compaction *c, struct map_block *block) {
+    for (int32_t i = 0; i < block->count; i++) {
+        if (!offset_map_put(&c->map, &block->keys[i], block->offsets[i])) {
+            return false;
+        }
+    }
+    block->count = 0;
+    return true;
+}
+
 /* 1, 0 when the map is full, or an error. */
 static int map_records(struct compaction *c, const struct record_batch *header, struct slice bytes) {
     struct record_iterator iterator;
     struct record_view record;
+    struct map_block block = {.count = 0};
     int more = record_batch_unpack(bytes, header, c->workspace);
     if (more != 0) {
         return more;
@@ -95,12 +114,16 @@ static int map_records(struct compaction *c, const struct record_batch *header, 
     record_iterator_begin_memory(&iterator, records, header->record_count);
     while ((more = record_iterator_next(&iterator, &record)) > 0) {
         int64_t offset = header->base_offset + record.offset_delta;
-        if (record.key_size >= 0 && offset >= c->range.first_dirty &&
-            !offset_map_put(&c->map, (struct slice){record.key, record.key_size}, offset)) {
+        if (record.key_size < 0 || offset < c->range.first_dirty) {
+            continue;
+        }
+        block.keys[block.count] = offset_map_key(&c->map, (struct slice){record.key, record.key_size});
+        block.offsets[block.count++] = offset;
+        if (block.count == OFFSET_MAP_KEYS_AT_ONCE && !map_block(c, &block)) {
             return 0;
         }
     }
-    return more == 0 ? 1 : more;
+    return more != 0 ? more : map_block(c, &block) ? 1 : 0;
 }
 
 /* 1, 0 when the map is full, or an error. A batch the map has no room for is left to the next cleaning, whole. */

@@ -174,8 +174,17 @@ static struct batch_plan plan_batch(const struct compaction_rules *rules, struct
     return plan;
 }
 
-static bool keeps_record(const struct compaction_rules *rules, const struct record_batch *header,
+/* Whether the map decides on the record. */
+static bool is_looked_up(const struct compaction_rules *rules, const struct record_batch *header,
                          const struct batch_plan *plan, const struct record_view *record) {
+    return !plan->drops_records && !record_batch_is_control(header) && record->key_size >= 0 &&
+           header->base_offset + record->offset_delta <= rules->map->latest_offset;
+}
+
+/* `key` is the record's where the map decides. */
+static bool keeps_record(const struct compaction_rules *rules, const struct record_batch *header,
+                         const struct batch_plan *plan, const struct record_view *record,
+                         const struct offset_key *key) {
     int64_t offset = header->base_offset + record->offset_delta;
     if (plan->drops_records) {
         return false;
@@ -186,7 +195,7 @@ static bool keeps_record(const struct compaction_rules *rules, const struct reco
     if (record->key_size < 0) {
         return false; /* written before the topic was compacted: nothing can ever take its place */
     }
-    if (offset < offset_map_get(rules->map, (struct slice){record->key, record->key_size})) {
+    if (offset < offset_map_get(rules->map, key)) {
         return false;
     }
 #ifdef MUTANT_M32 /* tombstones go with what they deleted */
@@ -217,36 +226,46 @@ static int count_kept(const struct compaction_rules *rules, const struct record_
                       const struct batch_plan *plan, struct record_workspace *workspace, struct rebuilt *ret) {
     struct slice records = {workspace->unpacked.data, (int32_t)workspace->unpacked.size};
     struct record_iterator iterator;
-    struct record_view record;
+    struct record_view views[OFFSET_MAP_KEYS_AT_ONCE];
+    struct offset_key keys[OFFSET_MAP_KEYS_AT_ONCE];
     int more;
     *ret = (struct rebuilt){.max_timestamp = -1};
     workspace->converted.size = 0;
     record_iterator_begin_memory(&iterator, records, header->record_count);
-    while ((more = record_iterator_next(&iterator, &record)) > 0) {
-        bool is_kept = keeps_record(rules, header, plan, &record);
-        byte_buffer_append(&workspace->converted, is_kept ? "\1" : "", 1);
-        if (is_kept) {
-            ret->records++;
-            ret->has_tombstones = ret->has_tombstones || record.value_size < 0;
+    do {
+        int32_t count = 0;
+        while (count < OFFSET_MAP_KEYS_AT_ONCE && (more = record_iterator_next(&iterator, &views[count])) > 0) {
+            if (is_looked_up(rules, header, plan, &views[count])) {
+                keys[count] = offset_map_key(rules->map, (struct slice){views[count].key, views[count].key_size});
+            }
+            count++;
         }
-    }
+        for (int32_t i = 0; i < count; i++) {
+            bool is_kept = keeps_record(rules, header, plan, &views[i], &keys[i]);
+            byte_buffer_append(&workspace->converted, is_kept ? "\1" : "", 1);
+            ret->records += is_kept;
+            ret->has_tombstones |= is_kept && views[i].value_size < 0;
+        }
+    } while (more > 0);
     return more;
 }
 
 /* Second pass: the kept records, timestamps counted from the new base. */
-static int copy_kept(const struct record_batch *header, int64_t horizon_ms, struct record_workspace *workspace,
-                     struct rebuilt *rebuilt) {
+static void copy_kept(const struct record_batch *header, int64_t horizon_ms, struct record_workspace *workspace,
+                      struct rebuilt *rebuilt) {
     const uint8_t *verdict = workspace->converted.data;
     struct slice records = {workspace->unpacked.data, (int32_t)workspace->unpacked.size};
     struct record_iterator iterator;
     struct record_view record;
-    int more;
     workspace->records.size = 0;
     record_iterator_begin_memory(&iterator, records, header->record_count);
-    while ((more = record_iterator_next(&iterator, &record)) > 0) {
-        if (*verdict++ == 0) {
+    for (int32_t i = 0; i < header->record_count; i++) {
+        if (verdict[i] == 0) {
+            record_iterator_skip(&iterator);
             continue;
         }
+        int more = record_iterator_next(&iterator, &record);
+        CHECK(more == 1); /* as the first pass read it */
         int64_t timestamp = timestamp_of(header, &record);
         if (!rebuilt->has_first) {
             rebuilt->has_first = true;
@@ -261,7 +280,6 @@ static int copy_kept(const struct record_batch *header, int64_t horizon_ms, stru
                       record.offset_delta);
 #endif
     }
-    return more;
 }
 
 /* The old header with what changed: offsets, producer and sequence stay, so that the batch still says the same of its
@@ -296,10 +314,7 @@ static void build_empty(const struct record_batch *header, struct slice bytes, s
 static int build_kept(const struct record_batch *header, struct slice bytes, int64_t horizon_ms,
                       struct record_workspace *workspace) {
     struct rebuilt rebuilt = {.max_timestamp = -1};
-    int error = copy_kept(header, horizon_ms, workspace, &rebuilt);
-    if (error != 0) {
-        return error;
-    }
+    copy_kept(header, horizon_ms, workspace, &rebuilt);
     struct byte_buffer *out = &workspace->converted;
     begin_batch(out, bytes);
     struct slice records = {workspace->records.data, (int32_t)workspace->records.size};

@@ -3,15 +3,31 @@
 
 #include <openssl/evp.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "broker/base/check.h"
 
 #define SLOTS_MIN 1024
+/* Two of them, so that one lies inside wherever the table begins. */
+#define HUGE_PAGES_MIN ((size_t)4 * 1024 * 1024)
 
 _Static_assert(sizeof(struct offset_slot) == OFFSET_MAP_SLOT_SIZE, "the bound counts slots of this size");
 
+/* A large table lies on huge pages where the machine has them: it is read all over the place, and with small ones every
+ * look costs a walk through the page tables besides. */
+static void advise_huge_pages(void *memory, size_t size) {
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t begin = ((uintptr_t)memory + page - 1) / page * page;
+    uintptr_t end = ((uintptr_t)memory + size) / page * page;
+    if (size >= HUGE_PAGES_MIN) {
+        madvise((void *)begin, end - begin, MADV_HUGEPAGE); /* advice: what becomes of it does not matter */
+    }
+}
+
 static struct offset_slot *free_slots(size_t count) {
-    struct offset_slot *slots = xcalloc(count, sizeof *slots);
+    struct offset_slot *slots = xmalloc(count * sizeof *slots);
+    advise_huge_pages(slots, count * sizeof *slots);
     for (size_t i = 0; i < count; i++) {
         slots[i].offset = -1;
     }
@@ -39,21 +55,30 @@ void offset_map_deinit(struct offset_map *map) {
     *map = (struct offset_map){0};
 }
 
-static void hash_key(const struct offset_map *map, struct slice key, uint64_t ret_hash[2]) {
+/* Hashes are even, so their upper part is as good a place as their remainder, without a division; and in the order of
+ * their places keys lie in any larger table too. */
+static size_t place_of(const struct offset_key *key, size_t slot_count) {
+    return (size_t)((unsigned __int128)key->hash[0] * slot_count >> 64);
+}
+
+struct offset_key offset_map_key(const struct offset_map *map, struct slice key) {
     uint8_t digest[EVP_MAX_MD_SIZE];
+    struct offset_key made;
     int ok = EVP_DigestInit_ex(map->digest, map->digest_kind, NULL);
     CHECK(ok == 1);
     ok = EVP_DigestUpdate(map->digest, key.data, (size_t)MAX(key.size, 0));
     CHECK(ok == 1);
     ok = EVP_DigestFinal_ex(map->digest, digest, NULL);
     CHECK(ok == 1);
-    memcpy(ret_hash, digest, 2 * sizeof *ret_hash);
+    memcpy(&made, digest, sizeof made);
+    __builtin_prefetch(&map->slots[place_of(&made, map->slot_count)], 1);
+    return made;
 }
 
-/* The slot that holds the hash, or the free one where it belongs. */
-static struct offset_slot *find_slot(struct offset_slot *slots, size_t count, const uint64_t hash[2]) {
-    size_t at = (size_t)(hash[0] % count);
-    while (slots[at].offset >= 0 && (slots[at].hash[0] != hash[0] || slots[at].hash[1] != hash[1])) {
+/* The slot that holds the key, or the free one where it belongs. */
+static struct offset_slot *find_slot(struct offset_slot *slots, size_t count, const struct offset_key *key) {
+    size_t at = place_of(key, count);
+    while (slots[at].offset >= 0 && (slots[at].key.hash[0] != key->hash[0] || slots[at].key.hash[1] != key->hash[1])) {
         at = at + 1 == count ? 0 : at + 1;
     }
     return &slots[at];
@@ -64,7 +89,7 @@ static void grow(struct offset_map *map) {
     struct offset_slot *slots = free_slots(count);
     for (size_t i = 0; i < map->slot_count; i++) {
         if (map->slots[i].offset >= 0) {
-            *find_slot(slots, count, map->slots[i].hash) = map->slots[i];
+            *find_slot(slots, count, &map->slots[i].key) = map->slots[i];
         }
     }
     free(map->slots);
@@ -72,26 +97,22 @@ static void grow(struct offset_map *map) {
     map->slot_count = count;
 }
 
-bool offset_map_put(struct offset_map *map, struct slice key, int64_t offset) {
-    uint64_t hash[2];
-    hash_key(map, key, hash);
-    struct offset_slot *slot = find_slot(map->slots, map->slot_count, hash);
+bool offset_map_put(struct offset_map *map, const struct offset_key *key, int64_t offset) {
+    struct offset_slot *slot = find_slot(map->slots, map->slot_count, key);
     if (slot->offset < 0) {
         if (map->entries >= map->entries_max) {
             return false;
         }
         if (map->slot_count < map->slots_max && map->entries >= map->slot_count - map->slot_count / 4) {
             grow(map);
-            slot = find_slot(map->slots, map->slot_count, hash);
+            slot = find_slot(map->slots, map->slot_count, key);
         }
         map->entries++;
     }
-    *slot = (struct offset_slot){.hash = {hash[0], hash[1]}, .offset = offset};
+    *slot = (struct offset_slot){.key = *key, .offset = offset};
     return true;
 }
 
-int64_t offset_map_get(const struct offset_map *map, struct slice key) {
-    uint64_t hash[2];
-    hash_key(map, key, hash);
-    return find_slot(map->slots, map->slot_count, hash)->offset;
+int64_t offset_map_get(const struct offset_map *map, const struct offset_key *key) {
+    return find_slot(map->slots, map->slot_count, key)->offset;
 }

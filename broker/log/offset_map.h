@@ -12,9 +12,15 @@
 #include "broker/base/slice.h"
 
 #define OFFSET_MAP_SLOT_SIZE 24
+/* Keys worth making at once: what a core can have on its way from memory, and a little more. */
+#define OFFSET_MAP_KEYS_AT_ONCE 32
+
+struct offset_key {
+    uint64_t hash[2];
+};
 
 struct offset_slot {
-    uint64_t hash[2];
+    struct offset_key key;
     int64_t offset; /* -1: free */
 };
 
@@ -32,9 +38,12 @@ struct offset_map {
 /* At most bytes_max of slots (half as much again while they grow), of which the share load_factor is filled. */
 void offset_map_init(struct offset_map *map, int64_t bytes_max, double load_factor);
 void offset_map_deinit(struct offset_map *map);
-/* Notes that `key` has a record at `offset`, which is above those noted before. False when there is no more room. */
-bool offset_map_put(struct offset_map *map, struct slice key, int64_t offset);
+/* The key as the map knows it. Begins to fetch the memory where it lies, so that whoever has several keys makes all of
+ * them before the first is looked up: a map is larger than any cache, and waiting for it is most of what it costs. */
+struct offset_key offset_map_key(const struct offset_map *map, struct slice key);
+/* Notes that the key has a record at `offset`, which is above those noted before. False when there is no more room. */
+bool offset_map_put(struct offset_map *map, const struct offset_key *key, int64_t offset);
 /* The offset noted for the key, -1 when there is none. */
-int64_t offset_map_get(const struct offset_map *map, struct slice key);
+int64_t offset_map_get(const struct offset_map *map, const struct offset_key *key);
 
 #endif

@@ -169,6 +169,10 @@ static uint8_t iterator_byte(struct record_iterator *it) {
 
 static int64_t iterator_varlong(struct record_iterator *it, int bits) {
     uint64_t value = 0;
+    if (it->at < it->end && *it->at < 0x80U) { /* one byte, as most are */
+        value = *it->at++;
+        return (int64_t)(value >> 1 ^ (0U - (value & 1U)));
+    }
     for (int shift = 0; shift < bits; shift += 7) {
         uint8_t byte = iterator_byte(it);
         value |= (uint64_t)(byte & 0x7fU) << shift;
@@ -259,6 +263,14 @@ int record_iterator_next(struct record_iterator *it, struct record_view *ret) {
         iterator_fail(it);
     }
     return it->error == 0 ? 1 : it->error;
+}
+
+void record_iterator_skip(struct record_iterator *it) {
+    CHECK(it->workspace == NULL && it->left > 0);
+    it->left--;
+    int32_t size = iterator_varint(it);
+    iterator_skip(it, size);
+    CHECK(it->error == 0);
 }
 
 static void refuse(struct record_verdict *verdict, int16_t error_code, const char *message) {

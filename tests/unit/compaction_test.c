@@ -432,23 +432,57 @@ END_TEST
 
 /* ---- The key map ---- */
 
-START_TEST(the_key_map_grows_to_its_bound_and_says_when_it_is_full) {
+START_TEST(batches_of_any_size_around_a_block_of_keys_are_cleaned) {
+    static const int32_t sizes[] = {OFFSET_MAP_KEYS_AT_ONCE - 1, OFFSET_MAP_KEYS_AT_ONCE, OFFSET_MAP_KEYS_AT_ONCE + 1,
+                                    2 * OFFSET_MAP_KEYS_AT_ONCE, OFFSET_MAP_KEYS_AT_ONCE / 2};
+    struct compact_content content;
+    compact.log->config.segment_bytes = 1 << 20;
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        struct compact_record records[2 * OFFSET_MAP_KEYS_AT_ONCE];
+        for (int32_t k = 0; k < sizes[i]; k++) {
+            records[k] = (struct compact_record){.key = k};
+        }
+        ck_assert_int_eq(compact_write_batch(&compact_plain, records, sizes[i]), 0);
+    }
+    compact_roll();
+    int64_t end = log_end_offset(compact.log);
+    compact_clean();
+    compact_read(&content);
+    compact_check(&content, end, false);
+    ck_assert_int_eq(content.count, 2 * OFFSET_MAP_KEYS_AT_ONCE);
+}
+END_TEST
+
+static bool put(struct offset_map *map, int32_t number, int64_t offset) {
+    struct offset_key key = offset_map_key(map, (struct slice){(const uint8_t *)&number, sizeof number});
+    return offset_map_put(map, &key, offset);
+}
+
+static int64_t get(const struct offset_map *map, int32_t number) {
+    struct offset_key key = offset_map_key(map, (struct slice){(const uint8_t *)&number, sizeof number});
+    return offset_map_get(map, &key);
+}
+
+static void check_map(int32_t slots, int32_t entries) {
     struct offset_map map;
-    offset_map_init(&map, 4000 * OFFSET_MAP_SLOT_SIZE, 0.9);
-    for (int32_t i = 0; i < 3600; i++) {
-        ck_assert(offset_map_put(&map, (struct slice){(const uint8_t *)&i, sizeof i}, i));
+    offset_map_init(&map, (int64_t)slots * OFFSET_MAP_SLOT_SIZE, 0.9);
+    for (int32_t i = 0; i < entries; i++) {
+        ck_assert(put(&map, i, i));
     }
-    int32_t more = 3600;
-    ck_assert(!offset_map_put(&map, (struct slice){(const uint8_t *)&more, sizeof more}, more));
-    int32_t known = 17;
-    ck_assert(offset_map_put(&map, (struct slice){(const uint8_t *)&known, sizeof known}, 9000));
-    ck_assert_int_eq(offset_map_get(&map, (struct slice){(const uint8_t *)&known, sizeof known}), 9000);
-    ck_assert_int_eq(offset_map_get(&map, (struct slice){(const uint8_t *)&more, sizeof more}), -1);
-    for (int32_t i = 18; i < 3600; i++) {
-        ck_assert_int_eq(offset_map_get(&map, (struct slice){(const uint8_t *)&i, sizeof i}), i);
+    ck_assert(!put(&map, entries, entries));
+    ck_assert(put(&map, 17, 1000000));
+    ck_assert_int_eq(get(&map, 17), 1000000);
+    ck_assert_int_eq(get(&map, entries), -1);
+    for (int32_t i = 18; i < entries; i++) {
+        ck_assert_int_eq(get(&map, i), i);
     }
-    ck_assert_uint_le(map.slot_count, 4000);
+    ck_assert_uint_le(map.slot_count, (size_t)slots);
     offset_map_deinit(&map);
+}
+
+START_TEST(the_key_map_grows_to_its_bound_and_says_when_it_is_full) {
+    check_map(4000, 3600);
+    check_map(400000, 360000); /* large enough for huge pages */
 }
 END_TEST
 
@@ -470,6 +504,7 @@ int main(void) {
         TEST(a_log_that_was_truncated_meanwhile_keeps_what_it_has),
         TEST(a_kill_at_any_operation_of_a_cleaning_leaves_the_old_or_the_new),
         TEST(a_power_cut_at_any_operation_of_a_cleaning_leaves_the_old_or_the_new),
+        TEST(batches_of_any_size_around_a_block_of_keys_are_cleaned),
         TEST(the_key_map_grows_to_its_bound_and_says_when_it_is_full),
     };
     return run_tests_with_fixture("compaction", tests, ARRAY_SIZE(tests), compact_set_up, compact_tear_down);
