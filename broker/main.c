@@ -231,6 +231,15 @@ static void open_log_file(void) {
     close(file);
 }
 
+static void set_guard_output(bool is_wanted) {
+    if (is_wanted) {
+        open_log_file();
+    } else if (log_file >= 0) {
+        close(log_file);
+        log_file = -1;
+    }
+}
+
 static void say(void *context, const char *line) {
     (void)context;
     write_line(TRACE_INFO, line, (void *)&out_file);
@@ -250,13 +259,19 @@ static int run(struct flags *flags, struct config *config, int argument_count, c
     if (getenv("LOG_DIR") != NULL) {
         log_file_directory = directory;
         open_log_file();
+        char *absolute = realpath(directory, NULL); /* the guard opens it from elsewhere */
+        if (absolute != NULL) {
+            free(directory);
+            log_file_directory = absolute;
+        }
     } else {
         free(directory);
     }
     trace_info("kafka.server.KafkaConfig", "KafkaConfig values:");
     config_print(config, say, NULL);
-    struct session_guard *guard =
-        flags->without_guard ? NULL : session_guard_start(config->zookeeper_connect, argument_count, arguments);
+    struct session_guard *guard = flags->without_guard ? NULL
+                                                       : session_guard_start(config->zookeeper_connect, argument_count,
+                                                                             arguments, set_guard_output);
     int status = broker_run(config, guard, open_log_file);
     session_guard_end(guard);
     free(log_file_directory);

@@ -130,6 +130,12 @@ static void on_sighup(void *context, int number) {
     server->on_hangup();
 }
 
+static void on_child(void *context, int number) {
+    (void)number;
+    struct server *server = context;
+    session_guard_check(server->guard);
+}
+
 static int open_network(struct server *server) {
     const struct config *config = server->config;
     struct network_config network_config = {
@@ -175,6 +181,8 @@ static int open_all(struct server *server) {
     loop_on_signal(server->loop, SIGTERM, on_signal, server);
     loop_on_signal(server->loop, SIGINT, on_signal, server);
     loop_on_signal(server->loop, SIGHUP, on_sighup, server);
+    loop_on_signal(server->loop, SIGCHLD, on_child, server);
+    session_guard_check(server->guard); /* it may have gone before anyone listened */
     int error = open_network(server);
     if (error != 0) {
         return error;

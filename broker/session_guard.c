@@ -21,7 +21,7 @@
 #define AREA "kafka.zookeeper.ZooKeeperClient"
 /* kafka-server-stop knows the guard by this name; at most 15 letters. */
 #define GUARD_NAME "session-guard"
-#define END_MS_MAX 10000    /* without a server in this time the session has most likely run out by itself */
+#define END_MS_MAX 60000    /* it tries for the session's timeout: after that there is nothing left to end */
 #define END_SLACK_SECONDS 5 /* resolving names and closing the handle have no bound of their own */
 #define GOODBYE_MS_MAX 1000
 
@@ -69,14 +69,15 @@ static void become_guard(void) {
     }
 }
 
-/* Follows what the broker says until the pipe ends. False after a goodbye. */
+/* Follows what the broker says until the pipe ends. False after a goodbye, and after anything that is not a whole
+ * message: which session is the broker's is then not known. */
 static bool listen_to_broker(int pipe, struct message *last) {
     struct message message;
     ssize_t size;
     while ((size = read(pipe, &message, sizeof message)) != 0) {
         if (size == (ssize_t)sizeof message) {
             *last = message;
-        } else if (errno != EINTR) {
+        } else if (size > 0 || errno != EINTR) {
             return false;
         }
         if (last->is_goodbye) {
@@ -93,12 +94,14 @@ static void await_end(int broker) {
     }
 }
 
-static _Noreturn void guard(const char *connect, int pipe, int broker, pid_t pid) {
+static _Noreturn void guard(const char *connect, int pipe, int broker, pid_t pid, session_guard_output *set_output) {
     struct message last = {0};
+    set_output(false);
     if (!listen_to_broker(pipe, &last)) {
         _exit(0);
     }
     await_end(broker);
+    set_output(true);
     if (last.session_id != 0) {
         int timeout_ms = MIN(last.session_timeout_ms, END_MS_MAX);
         alarm((unsigned)(timeout_ms / 1000 + END_SLACK_SECONDS));
@@ -111,7 +114,8 @@ static _Noreturn void guard(const char *connect, int pipe, int broker, pid_t pid
 
 /* ---- the broker's side ---- */
 
-struct session_guard *session_guard_start(const char *zookeeper_connect, int argument_count, char **arguments) {
+struct session_guard *session_guard_start(const char *zookeeper_connect, int argument_count, char **arguments,
+                                          session_guard_output *set_output) {
     pid_t pid = getpid();
     int broker = pidfd_open(pid, 0);
     int pipes[2] = {-1, -1};
@@ -128,7 +132,7 @@ struct session_guard *session_guard_start(const char *zookeeper_connect, int arg
         become_guard();
         char *connect = xstrdup(zookeeper_connect);
         rename_process(argument_count, arguments);
-        guard(connect, pipes[0], broker, pid);
+        guard(connect, pipes[0], broker, pid, set_output);
     }
     close(broker);
     close(pipes[0]);
@@ -143,15 +147,27 @@ struct session_guard *session_guard_start(const char *zookeeper_connect, int arg
     return guard;
 }
 
+static void lose(struct session_guard *guard) {
+    if (!guard->is_lost) {
+        guard->is_lost = true;
+        trace_warn(AREA, "The session's guard is gone; a crash of this broker will cost the session timeout");
+    }
+}
+
 /* Never waits: a guard that somebody stopped must not stop the broker. */
 static void say(struct session_guard *guard, const struct message *message) {
     ssize_t written;
     do {
         written = write(guard->pipe, message, sizeof *message);
     } while (written < 0 && errno == EINTR);
-    if (written < 0 && !guard->is_lost) {
-        guard->is_lost = true;
-        trace_warn(AREA, "The session's guard is gone; a crash of this broker will cost the session timeout");
+    if (written < 0) {
+        lose(guard);
+    }
+}
+
+void session_guard_check(struct session_guard *guard) {
+    if (guard != NULL && waitpid(guard->pid, NULL, WNOHANG) == guard->pid) {
+        lose(guard);
     }
 }
 
@@ -174,7 +190,7 @@ void session_guard_end(struct session_guard *guard) {
     struct pollfd gone = {.fd = guard->process, .events = POLLIN};
     while (poll(&gone, 1, GOODBYE_MS_MAX) < 0 && errno == EINTR) {
     }
-    waitpid(guard->pid, NULL, WNOHANG);
+    session_guard_check(guard);
     close(guard->process);
     free(guard);
 }

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/random.h>
 #include <time.h>
 #include <utlist.h>
 
@@ -22,6 +23,7 @@
 #define REOPEN_AFTER_MS 1000          /* between attempts to resolve the servers' names */
 #define COMPLAIN_AFTER_MS 2000        /* without a session, before the first line about it */
 #define COMPLAIN_EVERY_MS 30000       /* and between further lines */
+#define CYCLE_EVERY_MS 500            /* while there is no connection */
 #define LIBRARY_LINE_EVERY_SECONDS 10 /* of what the library has to say; it repeats itself every few milliseconds */
 
 static void open_link(struct coord_zookeeper *zookeeper);
@@ -67,6 +69,19 @@ static void on_complain(struct timer *timer) {
     timer_start(zookeeper->clock, timer, COMPLAIN_EVERY_MS, on_complain);
 }
 
+/* After its first round over the servers the library takes two steps from each to the next, and tries half of an even
+ * number for ever (ZOOKEEPER-2466); names with two addresses make any number even. A step of ours leads to the other
+ * half; now and then, since many an attempt lasts longer than this timer. */
+static void on_cycle(struct timer *timer) {
+    struct coord_zookeeper *zookeeper = CONTAINER_OF(timer, struct coord_zookeeper, cycle_timer);
+    uint8_t random = 0;
+    if (zookeeper->link != NULL && zookeeper->link->handle != NULL && getrandom(&random, 1, 0) == 1 &&
+        random % 2 == 0) {
+        zoo_cycle_next_server(zookeeper->link->handle);
+    }
+    timer_start(zookeeper->clock, timer, CYCLE_EVERY_MS, on_cycle);
+}
+
 static void on_fence(struct timer *timer) {
     struct coord_zookeeper *zookeeper = CONTAINER_OF(timer, struct coord_zookeeper, fence_timer);
     trace_error(AREA, "No connection for longer than the session timeout of %d ms: the session must be taken for lost",
@@ -80,6 +95,7 @@ static void close_link(struct coord_zookeeper *zookeeper) {
     struct link *link = zookeeper->link;
     zookeeper->link = NULL;
     timer_stop(zookeeper->clock, &zookeeper->reopen_timer);
+    timer_stop(zookeeper->clock, &zookeeper->cycle_timer);
     if (link != NULL) {
         link->is_closed = true;
         if (link->handle != NULL) {
@@ -115,6 +131,7 @@ static void on_disconnected(struct coord_zookeeper *zookeeper) {
         trace_warn(AREA, "Connection to ZooKeeper lost, session 0x%llx is in doubt",
                    (long long)zoo_client_id(zookeeper->link->handle)->client_id);
         timer_start(zookeeper->clock, &zookeeper->complain_timer, COMPLAIN_EVERY_MS, on_complain);
+        timer_start(zookeeper->clock, &zookeeper->cycle_timer, CYCLE_EVERY_MS, on_cycle);
         timer_start(zookeeper->clock, &zookeeper->fence_timer, coord_zookeeper_session_timeout_ms(&zookeeper->coord),
                     on_fence);
         set_state(zookeeper, COORD_CONNECTING);
@@ -192,6 +209,7 @@ static void on_connected(struct coord_zookeeper *zookeeper) {
     }
     timer_stop(zookeeper->clock, &zookeeper->fence_timer);
     timer_stop(zookeeper->clock, &zookeeper->complain_timer);
+    timer_stop(zookeeper->clock, &zookeeper->cycle_timer);
     trace_info(AREA, "Connected to %s%s, session 0x%llx, session timeout %d ms", zookeeper->hosts, zookeeper->chroot,
                (long long)zoo_client_id(link->handle)->client_id, zoo_recv_timeout(link->handle));
     tell_credentials(zookeeper, zoo_client_id(link->handle), zoo_recv_timeout(link->handle));
@@ -280,6 +298,7 @@ static void on_opened(void *context) {
         timer_start(zookeeper->clock, &zookeeper->reopen_timer, REOPEN_AFTER_MS, on_reopen);
     } else {
         link->handle = opening->handle;
+        timer_start(zookeeper->clock, &zookeeper->cycle_timer, CYCLE_EVERY_MS, on_cycle);
         if (!timer_is_running(&zookeeper->complain_timer)) {
             timer_start(zookeeper->clock, &zookeeper->complain_timer, COMPLAIN_AFTER_MS, on_complain);
         }

@@ -32,8 +32,8 @@ void coord_zookeeper_on_credentials(struct coord *coord, coord_zookeeper_credent
                                     void *context);
 
 /* Ends a session that another process began, which removes its ephemeral nodes at once. Blocks, for timeout_ms at most
- * and a little; needs no loop. 0, ERR_SESSION_EXPIRED when it was over already, ERR_CONNECTION_LOSS when no server
- * could be asked in that time. */
+ * and a little; needs no loop. 0 once a server confirms that it is over, ERR_SESSION_EXPIRED when it was over already,
+ * ERR_CONNECTION_LOSS when no server could be asked, or none confirmed it, in that time. */
 int coord_zookeeper_end_session(const char *connect, int64_t session_id, const uint8_t password[16], int timeout_ms);
 
 #endif

@@ -104,6 +104,7 @@ struct coord_zookeeper {
     struct timer fence_timer;
     struct timer complain_timer;
     struct timer reopen_timer;
+    struct timer cycle_timer;
 };
 
 static inline struct coord_zookeeper *zookeeper_of(struct coord *coord) {

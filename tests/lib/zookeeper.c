@@ -14,9 +14,10 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-#include <zookeeper/zookeeper.h>
 
 #include "broker/base/check.h"
+#include "broker/base/errors.h"
+#include "coordinator-client/coord_zookeeper.h"
 
 #define START_TIMEOUT_MS 30000
 
@@ -143,30 +144,7 @@ void zookeeper_server_destroy(struct zookeeper_server *server) {
     waitpid(pid, NULL, 0);
 }
 
-static void ignore_event(zhandle_t *handle, int type, int state, const char *path, void *context) {
-    (void)handle, (void)type, (void)state, (void)path, (void)context;
-}
-
-/* Takes the session over and closes it; true when there was none to take over any more. */
-static bool end_session(const char *connect, const clientid_t *id) {
-    zhandle_t *handle = zookeeper_init(connect, ignore_event, 10000, id, NULL, 0);
-    CHECK(handle != NULL);
-    for (int waited_ms = 0; zoo_state(handle) != ZOO_CONNECTED_STATE && zoo_state(handle) != ZOO_EXPIRED_SESSION_STATE;
-         waited_ms += 5) {
-        CHECK(waited_ms < START_TIMEOUT_MS);
-        pause_ms(5);
-    }
-    bool is_gone = zoo_state(handle) == ZOO_EXPIRED_SESSION_STATE;
-    zookeeper_close(handle);
-    return is_gone;
-}
-
-/* Whose session it is may reconnect and have it back before it is closed: on a busy machine that happens. So until it
- * is known to be gone. */
 void zookeeper_expire_session(const char *connect, int64_t session_id, const uint8_t password[16]) {
-    clientid_t id = {.client_id = session_id};
-    memcpy(id.passwd, password, sizeof id.passwd);
-    for (int tries = 0; !end_session(connect, &id); tries++) {
-        CHECK(tries < 100);
-    }
+    int error = coord_zookeeper_end_session(connect, session_id, password, START_TIMEOUT_MS);
+    CHECK(error == 0 || error == ERR_SESSION_EXPIRED);
 }

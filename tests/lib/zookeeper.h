@@ -23,7 +23,7 @@ void zookeeper_server_restart(struct zookeeper_server *server);
 /* Stops and removes the directory. */
 void zookeeper_server_destroy(struct zookeeper_server *server);
 
-/* Ends somebody's session from outside: opens a second handle with its id and password, and closes it. */
+/* Ends somebody's session from outside: a server has confirmed that it is over when this returns. */
 void zookeeper_expire_session(const char *connect, int64_t session_id, const uint8_t password[16]);
 
 #endif

@@ -335,6 +335,27 @@ START_TEST(a_session_without_a_server_is_fenced_after_its_timeout_and_lives_on_w
 }
 END_TEST
 
+START_TEST(a_session_is_taken_up_again_when_the_other_server_of_two_is_down) {
+    struct zookeeper_server server;
+    struct session session;
+    zookeeper_server_start(&server, PORT);
+    struct real_loop *loop = real_loop_create();
+    char *connect = xasprintf("127.0.0.1:1,%s", server.connect);
+    session_open(&session, loop, connect);
+    await_state(&session, loop, COORD_CONNECTED);
+    for (int i = 0; i < 3; i++) { /* once in two the library by itself would never come back */
+        zookeeper_server_stop(&server);
+        await_state(&session, loop, COORD_CONNECTING);
+        zookeeper_server_restart(&server);
+        await_state(&session, loop, COORD_CONNECTED);
+    }
+    coord_zookeeper_destroy(session.coord);
+    real_loop_destroy(loop);
+    zookeeper_server_destroy(&server);
+    free(connect);
+}
+END_TEST
+
 START_TEST(what_travels_when_the_connection_breaks_ends_with_connection_loss) {
     struct zookeeper_server server;
     struct session session;
@@ -389,6 +410,7 @@ int main(void) {
         TEST(an_expired_session_ends_its_operations_and_a_new_one_is_opened),
         TEST(what_the_library_drops_as_it_closes_ends_with_its_session_and_holds_up_nobody),
         TEST(a_session_without_a_server_is_fenced_after_its_timeout_and_lives_on_when_it_returns),
+        TEST(a_session_is_taken_up_again_when_the_other_server_of_two_is_down),
         TEST(what_travels_when_the_connection_breaks_ends_with_connection_loss),
         TEST(nobody_there_is_no_error_and_destroying_ends_what_waits),
     };
