@@ -258,19 +258,20 @@ int client_node(struct client *client, int32_t id, int64_t deadline_ms, struct b
     return error;
 }
 
-/* One round over the list; open connections first. */
+/* One round over the list; open connections first, unless another broker than before is to be asked. */
 static int try_nodes(struct client *client, struct client_node **nodes, int32_t count, int64_t deadline_ms,
                      struct broker_connection **ret_connection) {
-    for (int32_t i = 0; i < count; i++) {
+    for (int32_t i = 0; i < count && client->turn == 0; i++) {
         if (broker_connection_is_open(&nodes[i]->connection)) {
             *ret_connection = &nodes[i]->connection;
             return 0;
         }
     }
     for (int32_t i = 0; i < count; i++) {
-        int error = node_connect(client, nodes[i], deadline_ms);
+        struct client_node *node = nodes[(client->turn + i) % count];
+        int error = node_connect(client, node, deadline_ms);
         if (error == 0 || error == ERR_CLOSING) {
-            *ret_connection = &nodes[i]->connection;
+            *ret_connection = &node->connection;
             return error;
         }
     }
@@ -377,6 +378,7 @@ int client_metadata(struct client *client, const struct str *topics, int32_t top
         if (error != ERR_DISCONNECTED && error != ERR_TIMED_OUT) {
             return error;
         }
+        client_ask_another(client);
         error = client_backoff(client, deadline_ms);
         if (error != 0) {
             return error;
@@ -411,6 +413,11 @@ int client_controller(struct client *client, int64_t deadline_ms, struct arena *
 
 void client_forget_controller(struct client *client) {
     client->controller_id = -1;
+    client_ask_another(client);
+}
+
+void client_ask_another(struct client *client) {
+    client->turn = client->turn == INT32_MAX / 2 ? 1 : client->turn + 1;
 }
 
 int client_backoff(struct client *client, int64_t deadline_ms) {

@@ -41,6 +41,7 @@ struct client {
     struct client_node **nodes; /* from metadata */
     int32_t node_count;
     int32_t controller_id; /* -1 unknown */
+    int32_t turn;          /* where a round over the brokers begins; 0: with those connected already */
     char *cluster_id;      /* NULL unknown */
 };
 
@@ -81,6 +82,9 @@ int client_controller(struct client *client, int64_t deadline_ms, struct arena *
                       struct broker_connection **ret_connection);
 /* Forget who the controller is, after NOT_CONTROLLER. */
 void client_forget_controller(struct client *client);
+/* What a broker said of the cluster proved wrong, or it says nothing: the next question goes to another one. A broker
+ * that lost touch with the controller would tell the same for ever. */
+void client_ask_another(struct client *client);
 
 /* Sleeps before the next try (retry.backoff.ms of the admin client). ERR_TIMED_OUT when the deadline comes first. */
 int client_backoff(struct client *client, int64_t deadline_ms);

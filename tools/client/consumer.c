@@ -11,6 +11,7 @@
 #include "tools/client/consumer_internal.h"
 
 #define RETRY_PAUSE_MS 100
+#define CONNECT_MS_MIN 1000 /* the poll may end in a moment, for a heartbeat; no broker is given up for that */
 
 void consumer_init(struct consumer *consumer, struct client *client, const struct consumer_settings *settings,
                    consumer_callback *on_record, void *context) {
@@ -65,8 +66,7 @@ static int32_t source_of(const struct consumer_partition *partition) {
 static void lose_fetcher(struct consumer *consumer, struct fetcher *fetcher) {
     broker_connection_close(&fetcher->connection);
     fetcher->is_waiting = false;
-    consumer->metadata_stale = true;
-    consumer->retry_at_ms = monotonic_ms() + RETRY_PAUSE_MS;
+    consumer_doubt_metadata(consumer);
     for (int32_t i = 0; i < consumer->partition_count; i++) {
         struct consumer_partition *partition = consumer->partitions[i];
         if (partition->preferred_replica == fetcher->node_id) {
@@ -126,8 +126,9 @@ static int start_fetch(struct consumer *consumer, struct fetcher *fetcher, int64
         return 0;
     }
     struct client_node *node = client_find_node(consumer->client, fetcher->node_id);
-    int error =
-        node == NULL ? ERR_DISCONNECTED : client_connect(consumer->client, node, &fetcher->connection, deadline_ms);
+    int64_t connect_deadline_ms = MAX(deadline_ms, monotonic_ms() + CONNECT_MS_MIN);
+    int error = node == NULL ? ERR_DISCONNECTED
+                             : client_connect(consumer->client, node, &fetcher->connection, connect_deadline_ms);
     if (error == 0) {
         error = fetch_version(&fetcher->connection, ids_known, &fetcher->version);
     }
@@ -177,9 +178,11 @@ static int take_partition(struct consumer *consumer, struct consumer_partition *
         if (!kafka_error_is_retriable(data->error_code)) {
             return failure_set_code(failure, data->error_code, STR_NULL);
         }
+        if (partition->preferred_replica < 0) {
+            partition->leader = -1; /* not asked again before there is news: it would only say the same, at once */
+        }
         partition->preferred_replica = -1;
-        consumer->metadata_stale = true;
-        consumer->retry_at_ms = monotonic_ms() + RETRY_PAUSE_MS;
+        consumer_doubt_metadata(consumer);
         return 0;
     }
     if (data->preferred_read_replica >= 0 && client_find_node(consumer->client, data->preferred_read_replica) != NULL) {

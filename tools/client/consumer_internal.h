@@ -10,6 +10,10 @@ int consumer_take_records(struct consumer *consumer, struct consumer_partition *
                           const struct fetch_response_partition_data *data, int64_t *ret_count,
                           struct failure *failure);
 
+/* A leader is not where metadata said: it is read again, of another broker, after a pause. To say so again meanwhile
+ * does not put that off: a broker that refuses a fetch refuses it at once, and would for ever. */
+void consumer_doubt_metadata(struct consumer *consumer);
+
 /* Metadata when it is due, and offsets for partitions that have none. */
 int consumer_prepare(struct consumer *consumer, int64_t deadline_ms, struct failure *failure);
 

@@ -147,6 +147,14 @@ static int update_metadata(struct consumer *consumer, int64_t deadline_ms, struc
     return error;
 }
 
+void consumer_doubt_metadata(struct consumer *consumer) {
+    if (!consumer->metadata_stale) {
+        consumer->metadata_stale = true;
+        consumer->retry_at_ms = monotonic_ms() + RETRY_PAUSE_MS;
+        client_ask_another(consumer->client);
+    }
+}
+
 static void take_offset(struct consumer *consumer,
                         const struct list_offsets_response_list_offsets_topic_response *topic,
                         const struct list_offsets_response_list_offsets_partition_response *answer) {
@@ -157,8 +165,7 @@ static void take_offset(struct consumer *consumer,
     if (answer->error_code == 0 && answer->offset >= 0) {
         partition->offset = answer->offset;
     } else {
-        consumer->metadata_stale = true;
-        consumer->retry_at_ms = monotonic_ms() + RETRY_PAUSE_MS;
+        consumer_doubt_metadata(consumer);
     }
 }
 
@@ -208,8 +215,7 @@ static int look_up_offsets(struct consumer *consumer, int32_t leader, int64_t de
         return error;
     }
     if (error != 0) {
-        consumer->metadata_stale = true;
-        consumer->retry_at_ms = monotonic_ms() + RETRY_PAUSE_MS;
+        consumer_doubt_metadata(consumer);
         return 0;
     }
     for (int32_t i = 0; i < response.topics_count; i++) {

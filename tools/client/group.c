@@ -35,6 +35,7 @@ static int64_t call_deadline(const struct group_member *member) {
 
 static void lose_coordinator(struct group_member *member) {
     broker_connection_close(&member->coordinator);
+    client_ask_another(member->consumer->client);
     member->retry_at_ms = monotonic_ms() + RETRY_PAUSE_MS;
 }
 
@@ -266,6 +267,7 @@ static int fetch_offsets(struct group_member *member, const struct assigned_part
             const struct offset_fetch_response_offset_fetch_response_partition *part =
                 &response.topics[i].partitions[j];
             if (part->error_code != KAFKA_NONE) {
+                member->is_joined = false; /* else the partitions behind this one would never be read */
                 return react(member, part->error_code, failure);
             }
             consumer_assign(consumer, &response.topics[i].name, part->partition_index,
