@@ -22,8 +22,15 @@ static void on_read(void *context, int error, struct slice data, const struct co
         request_context->feature_count = 0;
         return;
     }
-    if (error != 0 || broker->phase != BROKER_SERVING) {
-        return; /* a new session or the next change reads again */
+    if (broker->phase != BROKER_SERVING) {
+        return;
+    }
+    if (error == ERR_CONNECTION_LOSS) {
+        broker_read_features(broker); /* waits for the connection; without it no watch stands, and no change is told */
+        return;
+    }
+    if (error != 0) {
+        return; /* a new session reads again */
     }
     arena_reset(&broker->features_arena, SIZE_MAX);
     request_context->feature_count = 0;
