@@ -141,6 +141,13 @@ def wait_for_coordinator():
         time.sleep(0.1)
 
 
+def await_state(group, state):
+    deadline = time.monotonic() + 30
+    while state not in describe(group):
+        assert time.monotonic() < deadline, "%s does not become %s: %s" % (group, state, describe(group))
+        time.sleep(0.02)
+
+
 def heartbeat_of_nobody():
     r = asker.call(12, 3, string("probe") + struct.pack(">i", 1) + string("x") + string(None))
     r.number("i")
@@ -267,7 +274,7 @@ def two_members():
     say("a second one asks for an id", pending)
     say("the group does not notice", heartbeat("two", 1, a["member"]))
     other.send(11, 5, join_body("two", member=pending["member"]))
-    time.sleep(0.3)
+    await_state("two", "PreparingRebalance")
     say("heartbeat while it waits", heartbeat("two", 1, a["member"]))
     say("describe while it waits", describe("two"))
     say("sync while it waits", sync("two", 1, a["member"]))
@@ -280,14 +287,14 @@ def two_members():
     say("commit before the assignment", commit("two", 2, a["member"]))
     waiting = Connection(HOST, PORT)
     waiting.send(14, 3, string("two") + struct.pack(">i", 2) + string(b["member"]) + string(None) + array([]))
-    time.sleep(0.3)
+    time.sleep(0.3)  # nothing tells that a sync waits
     say("the leader assigns", sync("two", 2, a["member"], [(a["member"], b"A"), (b["member"], b"B")]))
     r = waiting.receive()
     r.number("i")
     say("the follower has its part", "error %d assignment %r" % (r.number("h"), r.binary()))
     say("a follower that joins unchanged", join("two", member=b["member"]))
     other.send(11, 5, join_body("two", member=b["member"], protocols=(("range", b"changed"),)))
-    time.sleep(0.3)
+    await_state("two", "PreparingRebalance")
     say("a follower that joins changed", heartbeat("two", 2, a["member"]))
     say("the follower leaves while it waits", leave("two", (b["member"], None)))
     say("its join", read_join(other.receive()))
@@ -297,11 +304,16 @@ def two_members():
     say("describe", describe("two"))
 
 
-def silence():
+# Falls silent before everything else is asked, for six seconds are the shortest session.
+def falls_silent():
     member = joined_id("silent", session=6000)["member"]
     sync("silent", 1, member, [(member, b"1")])
-    time.sleep(7.5)
-    say("heartbeat after the session", heartbeat("silent", 1, member))
+    return member
+
+
+def silence():
+    await_state("silent", "Empty")
+    say("heartbeat after the session", heartbeat("silent", 1, silent))
     say("describe", describe("silent"))
 
 
@@ -312,12 +324,13 @@ def protocols():
     other = Connection(HOST, PORT)
     pending = join("votes", on=other, protocols=(("roundrobin", b"c"),))
     other.send(11, 5, join_body("votes", member=pending["member"], protocols=(("roundrobin", b"c"),)))
-    time.sleep(0.3)
+    await_state("votes", "PreparingRebalance")
     say("only roundrobin is common", join("votes", member=a["member"], protocols=(("range", b"a"), ("roundrobin", b"b"))))
     say("the other", read_join(other.receive()))
 
 
 wait_for_coordinator()
+silent = falls_silent()
 for scenario in (life_of_one, bad_requests, without_management, static_members, two_members, protocols, silence):
     print("== %s" % scenario.__name__)
     scenario()

@@ -38,7 +38,7 @@ class GroupSteps {
     }
 
     static void run() throws Exception {
-        AdminSteps.create(TOPIC, AdminSteps.FOUR, Map.of());
+        AdminSteps.create(TOPIC, AdminSteps.FOUR, Map.of("retention.ms", "-1")); // the records are old
         try (var producer = ProducerSteps.producer(Map.of())) {
             for (int i = 0; i < 40; i++) {
                 producer.send(new org.apache.kafka.clients.producer.ProducerRecord<>(
