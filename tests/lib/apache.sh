@@ -61,7 +61,7 @@ apache_tools_stop() {
     end apache-tools TERM
     return $status
 }
-trap 'apache_tools_stop; finish' EXIT
+! declare -F finish >/dev/null || trap 'apache_tools_stop; finish' EXIT
 # apache_java_build: our own programs on Kafka's Java libraries (tests/apache/java), when they have changed.
 apache_java_build() {
     [ -z "$(find "$root/tests/apache/java" -name '*.java' -newer "$APACHE/classes/.complete" 2>&1)" ] && return 0
