@@ -21,7 +21,7 @@ CPPFLAGS := -I. -I$(BUILD) -D_GNU_SOURCE -DTHREADED -MMD -MP
 LDFLAGS := -pthread
 BASE_LIBS := -lisal -lcrypto
 CODEC_LIBS := -lz -llz4 -lsnappy -lzstd
-LIBS := -lev -lzookeeper_mt $(BASE_LIBS) $(CODEC_LIBS) -ljansson -lpcre2-8 -lsystemd -lm
+LIBS := -lev -lmicrohttpd -lzookeeper_mt $(BASE_LIBS) $(CODEC_LIBS) -ljansson -lpcre2-8 -lsystemd -lm
 ifneq ($(SANITIZE),)
 CFLAGS += -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
 LDFLAGS += -fsanitize=$(SANITIZE)

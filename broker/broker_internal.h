@@ -37,11 +37,17 @@ struct broker {
     struct request_context context;
     struct arena features_arena; /* of context.features */
     struct registration *registration;
-    int64_t epoch;                            /* czxid of our registration, -1 before */
-    bool must_register_again;                 /* the session expired while registering */
-    bool is_registering;                      /* an answer is on its way */
-    bool is_unclean_default;                  /* unclean.leader.election.enable as the controller last heard */
-    bool is_fenced;                           /* no session for longer than its timeout */
+    int64_t epoch;            /* czxid of our registration, -1 before */
+    bool must_register_again; /* the session expired while registering */
+    bool is_registering;      /* an answer is on its way */
+    bool is_unclean_default;  /* unclean.leader.election.enable as the controller last heard */
+    bool is_fenced;           /* no session for longer than its timeout */
+    struct {
+        int64_t connects;
+        int64_t disconnects;
+        int64_t expires;
+        int64_t auth_failures;
+    } session_counts;                         /* of the ZooKeeper session, since the start */
     struct directory_report directory_report; /* from serving on */
     struct timer timer;     /* start: connection time-out; serving: registering again; stop: retries, final bound */
     int32_t shutdown_tries; /* controlled shutdowns asked for */

@@ -296,6 +296,7 @@ static void on_session(void *context, enum coord_session_state state) {
     bool may_control = is_serving || broker->phase == BROKER_STOPPING; /* the controller resigns last */
     switch (state) {
     case COORD_CONNECTED:
+        broker->session_counts.connects++;
         if (broker->is_fenced && is_serving && !broker->is_registering) {
             /* The session outlived the gap: nobody took our place. */
             trace_info(BROKER_AREA, "broker %d: the ZooKeeper session lives on -> unfenced", broker->id);
@@ -314,6 +315,7 @@ static void on_session(void *context, enum coord_session_state state) {
         }
         break;
     case COORD_EXPIRED:
+        broker->session_counts.expires++;
         trace_warn(BROKER_AREA, "broker %d: the ZooKeeper session has expired -> registering again", broker->id);
         /* Stop acting as controller before a new session may exist (rule 37). */
         if (may_control) {
@@ -330,7 +332,10 @@ static void on_session(void *context, enum coord_session_state state) {
             broker_fail(broker, "The ZooKeeper session expired while starting; start again");
         }
         break;
-    case COORD_AUTH_FAILED: trace_error(BROKER_AREA, "ZooKeeper refused to authenticate this broker"); break;
-    case COORD_CONNECTING: break;
+    case COORD_AUTH_FAILED:
+        broker->session_counts.auth_failures++;
+        trace_error(BROKER_AREA, "ZooKeeper refused to authenticate this broker");
+        break;
+    case COORD_CONNECTING: broker->session_counts.disconnects++; break;
     }
 }

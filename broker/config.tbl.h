@@ -2,7 +2,9 @@
  * settings and the sample file come from.
  *
  * X(type, field, key, default, allowed, dynamic mode, concern, visibility, meaning). The field is the key in snake case
- * and lies in struct config. Included several times, each time with another X; see config.h and config.c. */
+ * and lies in struct config. Included several times, each time with another X; see config.h and config.c.
+ *
+ * Keys that begin with "ottla." are ours; an Apache broker names them as unknown and goes on. */
 /* clang-format off */
 X(STRING, advertised_listeners, "advertised.listeners", NULL, ANY, PER_BROKER, ZOOKEEPER, PUBLIC, "endpoints published to clients and peers; falls back to listeners; names must be a subset of listeners; 0.0.0.0 refused")
 X(CLASS, alter_config_policy_class_name, "alter.config.policy.class.name", NULL, ANY, READ_ONLY, ZOOKEEPER, PUBLIC, "plugin that may veto config changes; not supported")
@@ -177,6 +179,8 @@ X(INT, offsets_topic_compression_codec, "offsets.topic.compression.codec", "0", 
 X(INT, offsets_topic_num_partitions, "offsets.topic.num.partitions", "50", AT_LEAST(1), READ_ONLY, ZOOKEEPER, PUBLIC, "partitions of __consumer_offsets; never change afterwards")
 X(SHORT, offsets_topic_replication_factor, "offsets.topic.replication.factor", "3", AT_LEAST(1), READ_ONLY, ZOOKEEPER, PUBLIC, "its replicas; creation fails until enough brokers live")
 X(INT, offsets_topic_segment_bytes, "offsets.topic.segment.bytes", "104857600", AT_LEAST(1), READ_ONLY, ZOOKEEPER, PUBLIC, "its segment size")
+X(STRING, ottla_metrics_host, "ottla.metrics.host", "127.0.0.1", NON_NULL, READ_ONLY, ZOOKEEPER, INTERNAL, "not Kafka's: address of the metrics endpoint; empty for every interface")
+X(INT, ottla_metrics_port, "ottla.metrics.port", "0", BETWEEN(0, 65535), READ_ONLY, ZOOKEEPER, INTERNAL, "not Kafka's: port where GET /metrics answers in Prometheus' text format; 0: none")
 X(STRING, password_encoder_cipher_algorithm, "password.encoder.cipher.algorithm", "AES/CBC/PKCS5Padding", ANY, READ_ONLY, ZOOKEEPER, PUBLIC, "cipher for secrets stored in ZooKeeper")
 X(INT, password_encoder_iterations, "password.encoder.iterations", "4096", AT_LEAST(1024), READ_ONLY, ZOOKEEPER, PUBLIC, "key derivation rounds")
 X(INT, password_encoder_key_length, "password.encoder.key.length", "128", AT_LEAST(8), READ_ONLY, ZOOKEEPER, PUBLIC, "key bits")

@@ -21,6 +21,7 @@
 #include "broker/base/trace.h"
 #include "broker/broker.h"
 #include "broker/config.h"
+#include "broker/metrics.h"
 #include "broker/properties.h"
 #include "broker/session_guard.h"
 
@@ -32,6 +33,7 @@
     "  -daemon             run in the background; output goes to $LOG_DIR/kafkaServer.out\n"                           \
     "  --override k=v      beats the file; may be repeated\n"                                                          \
     "  --check-config      say what is wrong with the settings, and do not start\n"                                    \
+    "  --print-metrics     print the page that lists all metrics\n"                                                    \
     "  --no-session-guard  no second process that ends the ZooKeeper session if this one is killed\n"                  \
     "  --version           say which Kafka this broker speaks\n"                                                       \
     "  --help              this text\n"                                                                                \
@@ -90,6 +92,14 @@ static int refuse_to_start(char *message) {
 static bool is_answered(const char *argument, int *ret_status) {
     if (strcmp(argument, "--version") == 0) {
         puts(VERSION);
+        *ret_status = 0;
+        return true;
+    }
+    if (strcmp(argument, "--print-metrics") == 0) {
+        struct byte_buffer page = {0};
+        metrics_reference(&page);
+        write_all(STDOUT_FILENO, (const char *)page.data, page.size);
+        byte_buffer_deinit(&page);
         *ret_status = 0;
         return true;
     }

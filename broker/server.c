@@ -11,6 +11,8 @@
 #include "broker/base/check.h"
 #include "broker/base/trace.h"
 #include "broker/broker.h"
+#include "broker/metrics.h"
+#include "broker/network/http.h"
 #include "broker/network/listener.h"
 #include "broker/network/loop.h"
 #include "broker/network/peer.h"
@@ -35,6 +37,7 @@ struct server {
     struct peers *peers;
     struct network *network;
     struct broker *broker;
+    struct http *metrics; /* NULL: nobody is to see them */
     bool is_serving;
     bool is_stopping;
     int exit_status;
@@ -169,6 +172,26 @@ static int open_network(struct server *server) {
     return 0;
 }
 
+static void on_metrics(void *context, struct byte_buffer *to) {
+    struct server *server = context;
+    metrics_collect(server->broker, server->network, to);
+}
+
+static int open_metrics(struct server *server) {
+    const struct config *config = server->config;
+    char *message = NULL;
+    if (config->ottla_metrics_port == 0) {
+        return 0;
+    }
+    int error = http_open(server->loop, config->ottla_metrics_host, config->ottla_metrics_port, "/metrics",
+                          METRICS_CONTENT_TYPE, on_metrics, server, &server->metrics, &message);
+    if (error != 0) {
+        trace_fatal(AREA, "%s", message);
+        free(message);
+    }
+    return error;
+}
+
 static uint64_t draw_seed(void) {
     uint64_t seed;
     CHECK(getrandom(&seed, sizeof seed, 0) == (ssize_t)sizeof seed);
@@ -215,7 +238,7 @@ static int open_all(struct server *server) {
         .context = server,
     };
     server->broker = broker_create(config, &seams);
-    return 0;
+    return open_metrics(server);
 }
 
 static void on_idle_check(struct timer *timer) {
@@ -241,6 +264,7 @@ static void close_all(struct server *server) {
     if (server->coord != NULL) {
         coord_zookeeper_destroy(server->coord);
     }
+    http_close(server->metrics);
     timer_stop(loop_clock(server->loop), &server->watchdog_timer);
     if (server->exit_status == 0) {
         trace_info(AREA, "[KafkaServer id=%d] shut down completed", broker_id(server->broker));

@@ -16,6 +16,11 @@ $(EXPIRE): $(BUILD)/obj/tests/integration/expire.o $(LIBRARY)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) $^ $(LIBS) -o $@
 
+# What promtool would say of a page of metrics.
+$(BUILD)/tests/check_exposition: tests/integration/check_exposition.c tests/lib/exposition.c broker/base/check.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu17 -g -O2 $(WARNINGS) -D_GNU_SOURCE -I. $^ -o $@
+
 # Preloaded into brokers, to count what they allocate.
 $(BUILD)/tests/count_allocations.so: tests/integration/count_allocations.c
 	@mkdir -p $(@D)

@@ -41,6 +41,10 @@ check-layers:
 check-rules:
 	@scripts/check-rules.sh
 
+# The page that lists all metrics; metrics_test says when it is not the table's.
+broker/METRICS.md: broker/metrics.tbl.h broker/metrics.c | $(BUILD)/bin/kafka-server-start
+	@$(MAKE) -s $(BUILD)/bin/kafka-server-start && $(BUILD)/bin/kafka-server-start --print-metrics >$@.new && mv $@.new $@
+
 ## make check-format    clang-format decides layout
 check-format:
 	@clang-format --dry-run -Werror $(SOURCES)

@@ -260,7 +260,11 @@ static void take_partition(struct alter_partition_manager *alter, struct alter_p
     trace_info(AREA, "%s-%d: the controller answers %s, in-sync set of %d at partition epoch %d", partition->topic,
                partition->index, kafka_error_name(data->error_code), data->isr_count, data->partition_epoch);
     land(alter, item);
+    int32_t in_sync = partition->core.isr.committed.count;
     partition_runtime_apply(partition, &event);
+    alter->manager->isr_expands += partition->core.isr.committed.count > in_sync;
+    alter->manager->isr_shrinks += partition->core.isr.committed.count < in_sync;
+    alter->manager->isr_failures += event.isr_answer.error_code != KAFKA_NONE;
     if (is_changed_meanwhile) {
         alter_partition_manager_submit(alter, partition);
     }

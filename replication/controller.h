@@ -202,6 +202,18 @@ void controller_step(struct controller *controller, const struct controller_even
                      struct controller_actions *ret_actions);
 
 bool controller_is_active(const struct controller *controller);
+
+/* The cluster as the active controller sees it; all 0 while not active. Walks all partitions. */
+struct controller_counts {
+    int32_t live_brokers;
+    int32_t topics;
+    int32_t partitions;
+    int32_t offline_partitions;    /* without a leader, of topics that are not going away */
+    int32_t not_preferred_leaders; /* led by another than the first replica, likewise */
+    int32_t topics_to_delete;
+    int32_t reassigning_partitions;
+};
+void controller_count(const struct controller *controller, struct controller_counts *ret_counts);
 /* 0 while not active. */
 int32_t controller_epoch(const struct controller *controller);
 /* Broker in /controller when it was last read, -1 for none. */

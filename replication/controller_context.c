@@ -379,3 +379,27 @@ void context_clear(struct controller *controller) {
         topic_remove(controller, controller->topics);
     }
 }
+
+void controller_count(const struct controller *controller, struct controller_counts *ret_counts) {
+    *ret_counts = (struct controller_counts){0};
+    if (!controller->is_active) {
+        return;
+    }
+    for (int32_t i = 0; i < controller->broker_count; i++) {
+        ret_counts->live_brokers += !controller->brokers[i]->is_shutting_down;
+    }
+    for (const struct controller_topic *topic = controller->topics; topic != NULL; topic = topic->by_name.next) {
+        ret_counts->topics++;
+        ret_counts->topics_to_delete += topic->is_queued_for_deletion;
+        for (int32_t i = 0; i < topic->partition_count; i++) {
+            const struct controller_partition *partition = topic->partitions[i];
+            ret_counts->partitions++;
+            ret_counts->reassigning_partitions += partition->adding_count > 0 || partition->removing_count > 0;
+            if (!topic->is_queued_for_deletion) {
+                ret_counts->offline_partitions += partition->status != PARTITION_ONLINE;
+                ret_counts->not_preferred_leaders +=
+                    partition->replica_count > 0 && partition->leader != partition->replicas[0].broker_id;
+            }
+        }
+    }
+}

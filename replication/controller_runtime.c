@@ -393,6 +393,10 @@ int32_t controller_runtime_epoch(const struct controller_runtime *runtime) {
     return controller_epoch(runtime->core);
 }
 
+void controller_runtime_count(const struct controller_runtime *runtime, struct controller_counts *ret_counts) {
+    controller_count(runtime->core, ret_counts);
+}
+
 /* ---- calls ---- */
 
 void controller_alter_partition(struct controller_runtime *runtime, const struct alter_partition_request *request,

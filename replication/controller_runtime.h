@@ -39,6 +39,8 @@ void controller_runtime_stop(struct controller_runtime *controller, void (*on_do
 
 bool controller_runtime_is_active(const struct controller_runtime *controller);
 int32_t controller_runtime_epoch(const struct controller_runtime *controller);
+/* As controller_count(). */
+void controller_runtime_count(const struct controller_runtime *controller, struct controller_counts *ret_counts);
 
 /* Unclean election was switched on for a topic; or, with NULL, the broker's default is `is_default` from now on. */
 void controller_runtime_unclean_enabled(struct controller_runtime *controller, const char *topic, bool is_default);

@@ -517,6 +517,7 @@ static bool append_records(struct partition_runtime *partition, const struct fet
         partition_runtime_fail(partition, error);
         return false;
     }
+    partition_runtime_count_appended(partition, false, 0, records->size);
     return true;
 }
 

@@ -35,6 +35,7 @@ struct partition_runtime *partition_runtime_create(struct replica_manager *manag
     partition_init(&partition->core, manager->config.broker_id, 0, 0, 0, 1);
     partition->key_size = partition_key(partition->key, topic, index);
     CHECK(partition->key_size > 0);
+    partition->traffic = topic_traffic_ref(manager, partition->topic);
     HASH_ADD_KEYPTR(hh, manager->partitions, partition->key, partition->key_size, partition);
     return partition;
 }
@@ -67,6 +68,7 @@ void partition_runtime_destroy(struct partition_runtime *partition) {
         watcher->on_change(watcher);
     }
     partition_deinit(&partition->core);
+    topic_traffic_unref(partition->manager, partition->traffic);
     free(partition->topic);
     free(partition);
 }
@@ -318,6 +320,7 @@ void replica_manager_append(struct replica_manager *manager, struct str topic, i
         return;
     }
     if (log_end_offset(found->log) != found->core.log_end) {
+        partition_runtime_count_appended(found, true, log_end_offset(found->log) - found->core.log_end, records.size);
         struct partition_event event = partition_runtime_event(found, PARTITION_LEADER_APPENDED);
         event.log.log_end = log_end_offset(found->log);
         partition_runtime_apply(found, &event);

@@ -15,6 +15,8 @@
 #define TOPIC_NAME_MAX 249
 #define PARTITION_KEY_MAX (TOPIC_NAME_MAX + sizeof(int32_t))
 
+struct topic_traffic;
+
 struct partition_runtime {
     struct replica_manager *manager;
     struct partition core;
@@ -32,6 +34,7 @@ struct partition_runtime {
     struct fetcher_partition fetch;
     struct alter_partition_item alter;
     struct partition_watcher *watchers;
+    struct topic_traffic *traffic;
     struct partition_runtime *tick_prev, *tick_next;
     UT_hash_handle hh;
     char *topic;
@@ -67,6 +70,9 @@ bool partition_runtime_truncate(struct partition_runtime *partition, int64_t off
 bool partition_runtime_restart_at(struct partition_runtime *partition, int64_t offset);
 /* Drops all records, but not what is known of their producers: the log begins at its end. */
 bool partition_runtime_start_at_end(struct partition_runtime *partition);
+/* Records were appended, as leader or as follower. */
+void partition_runtime_count_appended(struct partition_runtime *partition, bool as_leader, int64_t records,
+                                      int64_t bytes);
 /* Raises the log start, at most to the high watermark. */
 bool partition_runtime_raise_start(struct partition_runtime *partition, int64_t offset);
 

@@ -168,6 +168,36 @@ typedef void partition_visitor(void *context, struct partition_runtime *partitio
 void replica_manager_for_each(struct replica_manager *manager, partition_visitor *visit, void *context);
 
 int32_t replica_manager_partition_count(const struct replica_manager *manager);
+/* ---- What goes through, since the start ---- */
+
+struct traffic {
+    int64_t messages_in; /* appended as leader */
+    int64_t bytes_in;
+    int64_t bytes_out; /* to consumers */
+    int64_t replication_bytes_in;
+    int64_t replication_bytes_out;
+};
+/* Records of this size left for a reader: a follower's broker id, or a negative number for a consumer. */
+void partition_runtime_count_sent(struct partition_runtime *partition, int32_t replica_id, int64_t bytes);
+typedef void traffic_visitor(void *context, const char *topic, const struct traffic *traffic);
+/* Of every topic that has a partition here, and of all there ever were. */
+void replica_manager_for_each_traffic(struct replica_manager *manager, traffic_visitor *visit, void *context);
+const struct traffic *replica_manager_traffic(const struct replica_manager *manager);
+
+/* How the partitions are now, and how often in-sync sets changed. Walks all of them. */
+struct replica_status_counts {
+    int32_t partitions;
+    int32_t leaders;
+    int32_t offline;
+    int32_t under_replicated; /* the following: of those led here */
+    int32_t under_min_isr;
+    int32_t at_min_isr;
+    int64_t isr_expands;
+    int64_t isr_shrinks;
+    int64_t isr_failures;
+};
+void replica_manager_count(struct replica_manager *manager, struct replica_status_counts *ret_counts);
+
 /* A log directory failed: its partitions answer KAFKA_STORAGE_ERROR from now on. */
 void replica_manager_directory_failed(struct replica_manager *manager, const char *directory);
 /* Bytes per second for throttled partitions: what followers out of sync are given by us as leader, and what we take

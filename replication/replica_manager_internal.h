@@ -12,6 +12,14 @@
 struct fetcher_runtime;
 struct offset_call;
 
+/* What went through the partitions of one topic. Goes with the last of them. */
+struct topic_traffic {
+    char *topic;
+    int32_t references;
+    struct traffic traffic;
+    UT_hash_handle hh;
+};
+
 struct replica_manager {
     struct replica_manager_config config;
     struct clock *clock;
@@ -32,6 +40,11 @@ struct replica_manager {
     struct throttle follower_throttle; /* of what we, behind, take of them */
     struct offset_call *offset_calls;  /* under way */
     struct alter_partition_manager *alter;
+    struct topic_traffic *topic_traffic; /* uthash by topic */
+    struct traffic traffic;
+    int64_t isr_expands;
+    int64_t isr_shrinks;
+    int64_t isr_failures; /* changes the controller refused */
     struct {
         image_changed_callback *on_change;
         void *context;
@@ -39,6 +52,9 @@ struct replica_manager {
     int32_t listener_count;
 };
 
+/* The topic's counters, made where they are not yet; given back by topic_traffic_unref. */
+struct topic_traffic *topic_traffic_ref(struct replica_manager *manager, const char *topic);
+void topic_traffic_unref(struct replica_manager *manager, struct topic_traffic *traffic);
 struct partition_runtime *replica_manager_find(const struct replica_manager *manager, struct str topic, int32_t index);
 struct partition_peer *replica_manager_peer(const struct replica_manager *manager, int32_t broker_id);
 /* Stops the replica and deletes its log, or sets it aside, if only on disk; the partition is gone then. Kafka error. */

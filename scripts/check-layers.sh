@@ -28,6 +28,7 @@ deny "groups do not know requests or settings" $(list broker/group) -- '(broker/
 deny "a pure core has no seams" $(list broker/group | grep -v _runtime) -- '(broker/base/clock|broker/(log|metadata)|replication|ev\.h|pthread)'
 deny "tools are clients" $(list tools) -- '(broker/(request|metadata)|broker/broker\.h|replication)'
 deny "only network includes ev.h" $(list broker replication coordinator-client tools | grep -v '^broker/network/') -- 'ev\.h'
+deny "only network/http includes microhttpd.h" $(list broker replication coordinator-client tools | grep -v '^broker/network/http') -- 'microhttpd'
 deny "only coord_zookeeper includes zookeeper.h" $(list broker replication coordinator-client tools | grep -v coordinator-client/coord_zookeeper) -- 'zookeeper'
 deny "only network opens sockets" $(list broker replication coordinator-client | grep -vE '^broker/network/|^broker/main.c|^broker/notify') -- 'sys/socket\.h'
 # An area that writes lines is a logger, so that its level can be set.

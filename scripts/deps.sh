@@ -7,7 +7,7 @@ set -euo pipefail
 build="gcc libc6-dev make git libev-dev libzookeeper-mt-dev libisal-dev libssl-dev zlib1g-dev liblz4-dev libsnappy-dev libzstd-dev
        libjansson-dev uthash-dev libpcre2-dev libmicrohttpd-dev libsystemd-dev"
 run="libzookeeper-java libslf4j-java openjdk-17-jre-headless procps"
-test="check libsubunit-dev librdkafka-dev kcat python3 python3-kafka clang clang-format libclang-rt-14-dev strace valgrind"
+test="check libsubunit-dev librdkafka-dev kcat python3 python3-kafka clang clang-format libclang-rt-14-dev strace valgrind curl"
 [ "${1:-}" != apache ] || test+=" maven openjdk-17-jdk-headless"
 
 [ "${1:-}" != deploy ] || test+=" systemd-container mmdebstrap openssh-client iproute2 nftables apt-utils binutils ansible-core ansible-lint yamllint"

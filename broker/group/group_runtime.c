@@ -274,14 +274,22 @@ struct group_entry *group_shard_make(struct group_shard *shard, struct str group
     entry->loaded_value = SLICE_NULL;
     HASH_ADD_KEYPTR(hh, shard->entries, entry->group.id.data, (size_t)entry->group.id.size, entry);
     runtime->group_count++;
+    entry->counted_state = entry->group.state;
+    runtime->counts.by_state[entry->counted_state]++;
     group_entry_count(entry);
     return entry;
 }
 
 void group_entry_count(struct group_entry *entry) {
     int64_t bytes = (int64_t)sizeof *entry + entry->group.bytes + entry->offsets.bytes;
-    entry->shard->runtime->bytes += bytes - entry->counted_bytes;
+    struct group_runtime *runtime = entry->shard->runtime;
+    runtime->bytes += bytes - entry->counted_bytes;
     entry->counted_bytes = bytes;
+    runtime->counts.offsets += entry->offsets.count - entry->counted_offsets;
+    entry->counted_offsets = entry->offsets.count;
+    runtime->counts.by_state[entry->counted_state]--;
+    entry->counted_state = entry->group.state;
+    runtime->counts.by_state[entry->counted_state]++;
 }
 
 static void free_entry(struct group_entry *entry) {
@@ -297,6 +305,8 @@ void group_entry_remove(struct group_entry *entry) {
     timer_stop(shard->runtime->clock, &entry->timer);
     shard->runtime->group_count--;
     shard->runtime->bytes -= entry->counted_bytes;
+    shard->runtime->counts.offsets -= entry->counted_offsets;
+    shard->runtime->counts.by_state[entry->counted_state]--;
     entry->shard = NULL;
     if (entry->write_count == 0) {
         free_entry(entry);
@@ -560,6 +570,10 @@ int16_t group_runtime_each(struct group_runtime *runtime, group_visitor *visit, 
         }
     }
     return error;
+}
+
+const struct group_runtime_counts *group_runtime_counts(const struct group_runtime *runtime) {
+    return &runtime->counts;
 }
 
 int32_t group_runtime_group_count(const struct group_runtime *runtime) {

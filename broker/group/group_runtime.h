@@ -104,6 +104,16 @@ typedef void group_visitor(void *context, const struct group *group);
 /* Every group served here. COORDINATOR_LOAD_IN_PROGRESS when there may be more, COORDINATOR_NOT_AVAILABLE for none. */
 int16_t group_runtime_each(struct group_runtime *runtime, group_visitor *visit, void *context);
 int32_t group_runtime_group_count(const struct group_runtime *runtime);
+/* Groups by state, their committed offsets, and partitions being loaded or loaded since the start. */
+struct group_runtime_counts {
+    int32_t by_state[GROUP_DEAD + 1];
+    int64_t offsets;
+    int32_t loading;
+    int64_t loads;
+    int64_t load_ms_sum;
+    int64_t load_ms_max;
+};
+const struct group_runtime_counts *group_runtime_counts(const struct group_runtime *runtime);
 /* Memory of groups and offsets, about. */
 int64_t group_runtime_bytes(const struct group_runtime *runtime);
 

@@ -26,6 +26,8 @@ struct group_entry {
     struct slice loaded_value; /* while loading: the newest group record */
     int32_t write_count;       /* writes under way that name it */
     int64_t counted_bytes;     /* of it in the runtime's sum */
+    enum group_state counted_state;
+    int32_t counted_offsets;
     UT_hash_handle hh;
 };
 
@@ -73,6 +75,7 @@ struct group_runtime {
     struct byte_buffer buffer; /* the batch being built */
     struct record_workspace *workspace;
     int32_t group_count;
+    struct group_runtime_counts counts;
     int64_t bytes;
     int32_t write_count;
     struct timer expiry_timer;

@@ -46,6 +46,7 @@ static void read_piece(struct group_load *load);
 static void free_load(struct group_load *load) {
     struct group_runtime *runtime = load->runtime;
     runtime->load_count--;
+    runtime->counts.loading--;
     free(load->bytes);
     arena_deinit(&load->arena);
     free(load);
@@ -254,11 +255,16 @@ static void start_groups(void *context) {
         clock_post(load->runtime->clock, start_groups, load);
         return;
     }
+    struct group_runtime_counts *counts = &load->runtime->counts;
+    int64_t elapsed_ms = clock_now_ms(load->runtime->clock) - load->begin_ms;
+    counts->loads++;
+    counts->load_ms_sum += elapsed_ms;
+    counts->load_ms_max = MAX(counts->load_ms_max, elapsed_ms);
     trace_info(AREA,
                "Finished loading offsets and group metadata from " GROUP_TOPIC "-%d in %lld milliseconds for "
                "epoch %d: %lld records, %u groups",
-               shard->index, (long long)(clock_now_ms(load->runtime->clock) - load->begin_ms), shard->leader_epoch,
-               (long long)load->record_count, HASH_COUNT(shard->entries));
+               shard->index, (long long)elapsed_ms, shard->leader_epoch, (long long)load->record_count,
+               HASH_COUNT(shard->entries));
     shard->is_loading = false;
     group_shard_cancel_load(shard);
 }
@@ -390,6 +396,7 @@ void group_shard_load(struct group_shard *shard) {
     arena_init(&load->arena, SIZE_MAX);
     shard->load = load;
     shard->runtime->load_count++;
+    shard->runtime->counts.loading++;
     /* Not from inside the controller's command that made this broker the leader. */
     timer_start(shard->runtime->clock, &load->retry, 0, begin);
 }

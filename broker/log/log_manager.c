@@ -365,6 +365,15 @@ int32_t log_manager_directories(struct log_manager *manager, struct log_director
     return manager->directory_count;
 }
 
+bool log_manager_is_failed(const struct log_manager *manager, const char *directory) {
+    for (int32_t i = 0; i < manager->directory_count; i++) {
+        if (strcmp(manager->directories[i].path, directory) == 0) {
+            return manager->directories[i].is_offline;
+        }
+    }
+    return false;
+}
+
 int32_t log_manager_stored_broker_id(const struct log_manager *manager) {
     return manager->broker_id;
 }

@@ -84,6 +84,22 @@ void log_manager_configure_cleaner(struct log_manager *manager, const struct log
 /* Logs that the cleaner gave up since the start. */
 int32_t log_manager_uncleanable_count(const struct log_manager *manager);
 
+/* How the cleaner does. */
+struct log_cleaner_status {
+    int32_t stopped_threads; /* log.cleaner.threads while it does not look for work though it should; else 0 */
+    int32_t jobs;            /* logs being cleaned */
+    int64_t since_look_ms;   /* that it last looked for work; -1 never */
+    double dirty_share_max;  /* of any log, when it last looked: 0 to 1 */
+    int64_t cleaned_count;   /* logs, since the start */
+    int64_t cleaned_bytes_read;
+    int64_t clean_ms_max;      /* the longest cleaning */
+    double recopied_share_max; /* the worst ratio of bytes written to bytes cleaned */
+};
+void log_manager_cleaner_status(struct log_manager *manager, struct log_cleaner_status *ret_status);
+/* Logs of one directory that the cleaner gave up, and the bytes in them that it will not clean. Walks all logs. */
+void log_manager_uncleanable(struct log_manager *manager, const char *directory, int32_t *ret_count,
+                             int64_t *ret_bytes);
+
 struct log_directory_info {
     const char *path;
     bool is_offline;
@@ -91,6 +107,9 @@ struct log_directory_info {
     int64_t usable_bytes;
 };
 int32_t log_manager_directories(struct log_manager *manager, struct log_directory_info *ret_list, int32_t capacity);
+
+/* Whether this directory has failed. */
+bool log_manager_is_failed(const struct log_manager *manager, const char *directory);
 
 /* True when no worker has anything of ours to do: what the manager refers to may be freed without a leak. */
 bool log_manager_is_idle(const struct log_manager *manager);

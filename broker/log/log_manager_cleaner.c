@@ -6,6 +6,7 @@
  * logs are cleaned at once are settings (log.cleaner.*). */
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "broker/base/check.h"
 #include "broker/base/errors.h"
@@ -78,7 +79,15 @@ static void report(const struct cleaner_job *job, int64_t elapsed_ms) {
 }
 
 static void on_done(struct log_manager *manager, struct managed_log *entry, struct cleaner_job *job) {
-    report(job, clock_now_ms(manager->clock) - job->started_ms);
+    const struct compaction_stats *stats = &job->compaction->stats;
+    struct log_cleaner_status *status = &manager->cleaner_status;
+    int64_t elapsed_ms = clock_now_ms(manager->clock) - job->started_ms;
+    report(job, elapsed_ms);
+    status->cleaned_count++;
+    status->cleaned_bytes_read += stats->bytes_read;
+    status->clean_ms_max = MAX(status->clean_ms_max, elapsed_ms);
+    status->recopied_share_max =
+        MAX(status->recopied_share_max, (double)stats->bytes_written / (double)MAX(stats->bytes_cleaned, 1));
     entry->log->clean_offset = job->compaction->end_offset;
     manager_checkpoint_later(manager, entry->directory, CHECKPOINT_CLEANER);
     end_job(manager, job, false, true);
@@ -187,7 +196,8 @@ static struct compaction_range range_of(struct log_manager *manager, const struc
 }
 
 /* The log with the largest dirty share among those that are dirty enough; NULL when there is none. */
-static struct managed_log *find_filthiest(struct log_manager *manager, struct compaction_range *ret_range) {
+static struct managed_log *find_filthiest(struct log_manager *manager, struct compaction_range *ret_range,
+                                          double *ret_dirty_share_max) {
     struct managed_log *filthiest = NULL;
     double ratio_max = -1;
     for (struct managed_log *entry = manager->logs; entry != NULL; entry = entry->hh.next) {
@@ -201,6 +211,7 @@ static struct managed_log *find_filthiest(struct log_manager *manager, struct co
             continue;
         }
         double ratio = (double)range.dirty_bytes / (double)(range.clean_bytes + range.dirty_bytes);
+        *ret_dirty_share_max = MAX(*ret_dirty_share_max, ratio);
         if ((range.is_overdue || ratio > entry->log->config.min_cleanable_ratio) && ratio > ratio_max) {
             ratio_max = ratio;
             filthiest = entry;
@@ -255,7 +266,10 @@ static int32_t job_count(const struct log_manager *manager) {
 static void start_jobs(struct log_manager *manager) {
     while (job_count(manager) < manager->config.cleaner.threads) {
         struct compaction_range range;
-        struct managed_log *entry = find_filthiest(manager, &range);
+        double dirty_share_max = 0;
+        struct managed_log *entry = find_filthiest(manager, &range, &dirty_share_max);
+        manager->cleaner_status.dirty_share_max = dirty_share_max;
+        manager->cleaner_looked_ms = clock_now_ms(manager->clock);
         if (entry == NULL) {
             return;
         }
@@ -303,4 +317,27 @@ void log_manager_configure_cleaner(struct log_manager *manager, const struct log
 
 int32_t log_manager_uncleanable_count(const struct log_manager *manager) {
     return manager->uncleanable_count;
+}
+
+void log_manager_cleaner_status(struct log_manager *manager, struct log_cleaner_status *ret_status) {
+    *ret_status = manager->cleaner_status;
+    ret_status->jobs = job_count(manager);
+    ret_status->since_look_ms =
+        manager->cleaner_looked_ms < 0 ? -1 : clock_now_ms(manager->clock) - manager->cleaner_looked_ms;
+    bool is_looking = !manager->config.cleaner.is_enabled || timer_is_running(&manager->cleaner_timer);
+    ret_status->stopped_threads = is_looking ? 0 : manager->config.cleaner.threads;
+}
+
+void log_manager_uncleanable(struct log_manager *manager, const char *directory, int32_t *ret_count,
+                             int64_t *ret_bytes) {
+    *ret_count = 0;
+    *ret_bytes = 0;
+    for (struct managed_log *entry = manager->logs; entry != NULL; entry = entry->hh.next) {
+        if (entry->log != NULL && entry->is_uncleanable && !entry->log->is_fenced &&
+            strcmp(manager->directories[entry->directory].path, directory) == 0) {
+            struct compaction_range range = range_of(manager, entry);
+            *ret_count += 1;
+            *ret_bytes += range.dirty_bytes;
+        }
+    }
 }

@@ -100,6 +100,8 @@ struct log_manager {
     struct timer cleaner_timer;
     struct cleaner_job *cleaner_jobs; /* log.cleaner.threads of them at most */
     bool cleaner_is_stopping;
+    struct log_cleaner_status cleaner_status;
+    int64_t cleaner_looked_ms; /* -1 never */
     int32_t uncleanable_count;
 };
 

@@ -130,6 +130,7 @@ int log_manager_open(struct disk *disk, struct clock *clock, const struct log_ma
         }
     }
     manager->config.directories = NULL; /* the caller's array need not stay */
+    manager->cleaner_looked_ms = -1;
     random_seed(&manager->random, (uint64_t)clock_wall_ms(clock) * 1000003U + (uint64_t)(config->broker_id + 1));
     int error = claim_directories(manager, ret_message);
     if (error != 0) {

@@ -73,6 +73,7 @@ struct network {
     struct connection_exchange *free_exchanges;
     int32_t free_exchange_count;
     struct admission admission;
+    int64_t accepted_count;
     bool is_short_of_memory; /* connections that have begun no frame are not read */
     int64_t short_told_ms;
     bool is_resume_posted;

@@ -255,6 +255,7 @@ static void admit(struct listener *listener, int descriptor, const struct sockad
     }
     struct connection *connection = connection_open(listener, descriptor, host, address);
     connection->last_active_ms = clock_now_ms(network->clock);
+    network->accepted_count++;
     list_append(network, connection);
     if (admission_is_exceeded(&network->admission)) {
         (void)close_oldest_client(network);
@@ -437,6 +438,19 @@ void network_destroy(struct network *network) {
 
 int32_t network_connection_count(const struct network *network) {
     return network->admission.count;
+}
+
+int32_t network_listener_connection_count(const struct network *network, int32_t index) {
+    for (int32_t i = 0; i < network->listener_count; i++) {
+        if (network->listeners[i].index == index) {
+            return network->listeners[i].admission.count;
+        }
+    }
+    return 0;
+}
+
+int64_t network_accepted_count(const struct network *network) {
+    return network->accepted_count;
 }
 
 int64_t network_frame_bytes(const struct network *network) {

@@ -63,6 +63,9 @@ void network_close_connections(struct network *network);
 /* After network_close_connections(), once every exchange has been ended. */
 void network_destroy(struct network *network);
 int32_t network_connection_count(const struct network *network);
+int32_t network_listener_connection_count(const struct network *network, int32_t index);
+/* Connections accepted since the start, all listeners together. */
+int64_t network_accepted_count(const struct network *network);
 /* For settings that change while the broker runs. Connections beyond max.connections are closed, least recently active
  * first. */
 void network_set_limits(struct network *network, const struct network_limits *limits);

@@ -47,7 +47,12 @@ struct encoder {
     bool is_counting;
     bool is_flexible; /* of the message being written; set by its _encode */
     int16_t version;  /* likewise */
+    /* Where error codes that are written are counted, [code + 1]; NULL: nowhere. */
+    int64_t *error_counts;
 };
+
+/* One more than the codes there are; what lies outside is counted as UNKNOWN_SERVER_ERROR, -1. */
+#define ERROR_COUNTS 129
 
 /* An encoder that only measures: X_encode(message, version, &e), then read e.counted, e.splice_count, e.splice_bytes.
  */
@@ -147,6 +152,13 @@ static inline void encode_i16(struct encoder *e, int16_t v) {
     if (to != NULL) {
         store_i16(to, v);
     }
+}
+/* Fields named error_code. */
+static inline void encode_error_code(struct encoder *e, int16_t v) {
+    if (e->error_counts != NULL) {
+        e->error_counts[v >= 0 && v < ERROR_COUNTS - 1 ? v + 1 : 0]++;
+    }
+    encode_i16(e, v);
 }
 static inline void encode_i32(struct encoder *e, int32_t v) {
     uint8_t *to = encode_take(e, 4);

@@ -65,6 +65,7 @@ struct dispatcher {
     struct request *free;
     int32_t free_count;
     int32_t in_flight;
+    struct api_counters *counters; /* by row */
 };
 
 /* The generated functions are typed; these give them one shape. */
@@ -112,6 +113,7 @@ struct dispatcher *dispatcher_create(struct request_context *context) {
     }
     struct dispatcher *dispatcher = xcalloc(1, sizeof *dispatcher);
     dispatcher->context = context;
+    dispatcher->counters = xcalloc(ARRAY_SIZE(rows), sizeof *dispatcher->counters);
     context->waiting_room = waiting_room_create(context->clock);
     context->fetch_sessions = fetch_sessions_create(context->max_incremental_fetch_session_cache_slots,
                                                     FETCH_SESSION_EVICT_AFTER_MS, context->seed);
@@ -144,11 +146,20 @@ void dispatcher_destroy(struct dispatcher *dispatcher) {
     producer_ids_destroy(dispatcher->context->producer_ids);
     fetch_sessions_destroy(dispatcher->context->fetch_sessions);
     waiting_room_destroy(dispatcher->context->waiting_room);
+    free(dispatcher->counters);
     free(dispatcher);
 }
 
 int32_t dispatcher_in_flight(const struct dispatcher *dispatcher) {
     return dispatcher->in_flight;
+}
+
+const struct api_counters *dispatcher_counters(const struct dispatcher *dispatcher, int32_t row) {
+    return &dispatcher->counters[row];
+}
+
+static struct api_counters *counters_of(const struct request *request) {
+    return &request->dispatcher->counters[request->row - rows];
 }
 
 /* A request object with an empty arena, from the pool when there is one. */
@@ -194,6 +205,13 @@ static struct exchange *request_detach(struct request *request) {
     return exchange;
 }
 
+static void count_answer(const struct request *request, int64_t answer_bytes) {
+    struct api_counters *counters = counters_of(request);
+    counters->answered++;
+    counters->total_ms += clock_now_ms(request->context->clock) - request->received_ms;
+    counters->response_bytes += answer_bytes;
+}
+
 /* Kafka's request log, for who sets that logger to DEBUG. */
 static void trace_request(const struct request *request, int64_t answer_bytes) {
     trace_debug(REQUEST_LOG_AREA,
@@ -208,6 +226,7 @@ void request_answer(struct request *request, const void *message) {
     const int16_t key = request->header.api_key;
     const int16_t version = request->header.api_version;
     struct encoder measure = encoder_counting();
+    measure.error_counts = counters_of(request)->errors; /* of the first of the two walks */
     response_header_encode(key, version, request->header.correlation_id, &measure);
     request->row->encode(message, version, &measure);
     CHECK((int64_t)measure.counted + measure.splice_bytes <= INT32_MAX);
@@ -222,6 +241,7 @@ void request_answer(struct request *request, const void *message) {
     request->row->encode(message, version, &e);
     CHECK(!e.w.failed && writer_size(&e.w) == size);
 
+    count_answer(request, (int64_t)measure.counted + measure.splice_bytes);
     trace_request(request, (int64_t)measure.counted + measure.splice_bytes);
     struct exchange *exchange = request_detach(request);
     struct answer answer = {.bytes = bytes,
@@ -234,6 +254,7 @@ void request_answer(struct request *request, const void *message) {
 }
 
 void request_answer_nothing(struct request *request) {
+    count_answer(request, 0);
     trace_request(request, 0);
     struct exchange *exchange = request_detach(request);
     request_release(request);
@@ -298,6 +319,8 @@ void dispatch_frame(struct dispatcher *dispatcher, struct exchange *exchange, ui
         return;
     }
     request->row = row;
+    struct api_counters *counters = counters_of(request);
+    counters->request_bytes += (int64_t)size;
     if (request->header.api_version < row->version_min || request->header.api_version > row->version_max) {
         if (row->key == API_API_VERSIONS) {
             answer_unknown_api_versions(request);
@@ -306,6 +329,8 @@ void dispatch_frame(struct dispatcher *dispatcher, struct exchange *exchange, ui
         }
         return;
     }
+    CHECK(request->header.api_version < API_VERSIONS_COUNTED);
+    counters->requests[request->header.api_version]++;
     arena_reset(&request->arena, REQUEST_DECODE_FLOOR_BYTES + REQUEST_DECODE_FACTOR * size);
     void *message = arena_alloc(&request->arena, row->message_size);
     status = row->decode(&r, request->header.api_version, &request->arena, message);

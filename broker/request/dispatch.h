@@ -34,6 +34,19 @@ struct api_row {
     void (*handle)(struct request *request);
 };
 
+/* More versions than any API has. */
+#define API_VERSIONS_COUNTED 32
+
+/* Since the start. */
+struct api_counters {
+    int64_t requests[API_VERSIONS_COUNTED];
+    int64_t errors[ERROR_COUNTS]; /* error codes answered, as Kafka counts them: of every part, 0 too; [code + 1] */
+    int64_t answered;
+    int64_t total_ms; /* from a request's frame to its answer, of all that were answered */
+    int64_t request_bytes;
+    int64_t response_bytes;
+};
+
 /* Fills in what the context says the dispatcher makes. The context, its clock and its replica manager outlive the
  * dispatcher's use of them; dispatcher_stop() is the last of it. */
 struct dispatcher *dispatcher_create(struct request_context *context);
@@ -45,6 +58,9 @@ void dispatcher_destroy(struct dispatcher *dispatcher);
 void dispatch_frame(struct dispatcher *dispatcher, struct exchange *exchange, uint8_t *frame, size_t size);
 /* Requests not yet answered. */
 int32_t dispatcher_in_flight(const struct dispatcher *dispatcher);
+
+/* What requests of dispatch_rows()[row] came to. */
+const struct api_counters *dispatcher_counters(const struct dispatcher *dispatcher, int32_t row);
 
 /* The rows, ascending by key; and the one of a key, NULL when it is not served. */
 const struct api_row *dispatch_rows(int32_t *ret_count);

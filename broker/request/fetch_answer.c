@@ -116,12 +116,11 @@ static void fill_partition(struct fetch_answer *answer, struct fetch_part *part,
         if (ret->error_code != KAFKA_NONE) {
             ret->records = (struct records){.size = 0};
         }
-        return;
-    }
-    if (part->read.read.records.size > 0) {
+    } else if (part->read.read.records.size > 0) {
         ret->records = part->read.read.records;
         part->read.read.records = (struct records){.size = 0};
     }
+    partition_runtime_count_sent(part->partition, part->read.replica_id, ret->records.size);
 }
 
 /* The topic the partition goes under: that of the partition before when it is the same. */

@@ -67,13 +67,19 @@ START_TEST(every_default_passes_its_own_checks) {
 }
 END_TEST
 
-START_TEST(the_table_holds_the_332_keys_of_kafka_once_each) {
-    ck_assert_int_eq(CONFIG_KEY_COUNT, 332);
+START_TEST(the_table_holds_the_332_keys_of_kafka_and_two_of_ours_once_each) {
+    int ours = 0;
+    ck_assert_int_eq(CONFIG_KEY_COUNT, 332 + 2);
     for (int key = 0; key < CONFIG_KEY_COUNT; key++) {
         const struct setting *setting = &config_definition((enum config_key)key)->setting;
         ck_assert_int_eq(config_find(str_from(setting->key)), key);
         ck_assert_uint_gt(strlen(setting->meaning), 0);
+        if (strncmp(setting->key, "ottla.", 6) == 0) {
+            ours++;
+            ck_assert_int_eq(config_definition((enum config_key)key)->visibility, CONFIG_INTERNAL);
+        }
     }
+    ck_assert_int_eq(ours, 2); /* which DescribeConfigs does not show */
     ck_assert_int_eq(TOPIC_CONFIG_KEY_COUNT, 36);
     for (int key = 0; key < TOPIC_CONFIG_KEY_COUNT; key++) {
         const struct topic_config_definition *definition = topic_config_definition((enum topic_config_key)key);
@@ -415,7 +421,7 @@ END_TEST
 int main(void) {
     static const struct test tests[] = {
         TEST(every_default_passes_its_own_checks),
-        TEST(the_table_holds_the_332_keys_of_kafka_once_each),
+        TEST(the_table_holds_the_332_keys_of_kafka_and_two_of_ours_once_each),
         TEST(a_finer_unit_beats_a_coarser_one),
         TEST(refusals_have_the_words_of_kafka),
         TEST(overrides_of_addresses_are_hosts_and_counts),

@@ -201,6 +201,12 @@ START_TEST(a_follower_ahead_of_its_leader_backs_off_and_goes_on) {
 }
 END_TEST
 
+static struct replica_status_counts counts_of(int32_t id) {
+    struct replica_status_counts counts;
+    replica_manager_count(c.brokers[id].replicas, &counts);
+    return counts;
+}
+
 START_TEST(a_silent_follower_leaves_the_in_sync_set_and_returns) {
     create(3);
     fake_cluster_lead(&c, 1, 123);
@@ -213,10 +219,18 @@ START_TEST(a_silent_follower_leaves_the_in_sync_set_and_returns) {
     fake_cluster_run(&c, FAKE_LAG_MS * 3 / 2);
     ck_assert_int_eq(fake_isr(&c), 12);
     ck_assert_int_eq(fake_high_watermark(&c, 1), 20);
+    ck_assert_int_eq(counts_of(1).under_replicated, 1);
+    ck_assert_int_eq(counts_of(2).under_replicated, 0); /* the leader tells, alone */
+    ck_assert_int_eq(counts_of(1).isr_shrinks, 1);
     c.brokers[3].is_cut = false;
     fake_cluster_run(&c, 5000);
     ck_assert_int_eq(fake_isr(&c), 123);
     ck_assert_int_eq(fake_log_end(&c, 3), 20);
+    ck_assert_int_eq(counts_of(1).under_replicated, 0);
+    ck_assert_int_eq(counts_of(1).isr_expands, 1);
+    ck_assert_int_eq(replica_manager_traffic(c.brokers[1].replicas)->messages_in, 20);
+    ck_assert_int_eq(replica_manager_traffic(c.brokers[3].replicas)->replication_bytes_in,
+                     replica_manager_traffic(c.brokers[1].replicas)->bytes_in);
 }
 END_TEST
 
@@ -239,6 +253,7 @@ START_TEST(a_refused_return_is_tried_again_by_the_periodic_look) {
     fake_append(&c, 1, 10, 1);
     fake_cluster_run(&c, 2000);
     ck_assert_int_eq(fake_isr(&c), 1);
+    ck_assert_int_ge(counts_of(1).isr_failures, 1);
     c.refuse_isr_changes = 0;
     fake_cluster_run(&c, FAKE_LAG_MS);
     ck_assert_int_eq(fake_isr(&c), 12);

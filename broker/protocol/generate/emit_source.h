@@ -186,7 +186,8 @@ static void emit_decode_struct(const struct output *output, const struct structu
 static void emit_encode_value(const struct output *output, const struct field *field, const char *from) {
     const char *codec = type_rows[field->type].codec;
     if (field->type < TYPE_STRING) {
-        fprintf(output->file, "encode_%s(e, %s);\n", codec, from);
+        bool is_error = field->type == TYPE_INT16 && strcmp(field->name, "error_code") == 0;
+        fprintf(output->file, "encode_%s(e, %s);\n", is_error ? "error_code" : codec, from);
     } else {
         fprintf(output->file, "encode_%s%s(e, %s%s, %s);\n", field->is_classic ? "classic_" : "", codec,
                 field->type == TYPE_RECORDS ? "&" : "", from, field->is_list ? "false" : null_condition(output, field));
