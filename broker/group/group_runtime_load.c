@@ -306,6 +306,15 @@ static void retry(struct group_load *load, const char *why) {
     timer_start(load->runtime->clock, &load->retry, RETRY_MS, on_retry);
 }
 
+/* An I/O error ends the log here: the partition goes to a broker that can read it. */
+static void give_up(struct group_load *load, struct partition_runtime *partition, int error) {
+    struct group_shard *shard = load->shard;
+    trace_error(AREA, "Error loading offsets from " GROUP_TOPIC "-%d at offset %lld: %s", shard->index,
+                (long long)load->offset, error_text(error));
+    partition_runtime_fail(partition, error);
+    group_shard_mark(shard);
+}
+
 static void read_on_worker(void *context) {
     struct group_load *load = context;
     load->read_count = disk_read(load->file, load->bytes, (size_t)load->size, load->position);
@@ -319,13 +328,21 @@ static void on_read(void *context) {
         free_load(load);
         return;
     }
-    load->has_failed = false;
-    if (load->read_count > 0) {
+    struct partition_runtime *partition = group_shard_partition(load->shard);
+    if (partition == NULL) {
+        group_shard_mark(load->shard); /* lost meanwhile */
+        return;
+    }
+    if (load->read_count < 0) {
+        give_up(load, partition, (int)load->read_count);
+        return;
+    }
+    load->has_failed = load->read_count <= 0;
+    if (!load->has_failed) {
         take_piece(load);
     }
-    if (load->read_count <= 0 || load->has_failed) {
-        retry(load,
-              load->read_count < 0 ? error_text((int)load->read_count) : "no whole record batch where one begins");
+    if (load->has_failed) {
+        retry(load, "no whole record batch where one begins");
         return;
     }
     read_piece(load);
@@ -352,11 +369,7 @@ static void read_piece(struct group_load *load) {
         return;
     }
     if (error != 0) {
-        /* An I/O error ends the log here: the partition goes to a broker that can read it. */
-        trace_error(AREA, "Error loading offsets from " GROUP_TOPIC "-%d at offset %lld: %s", shard->index,
-                    (long long)load->offset, error_text(error));
-        partition_runtime_fail(partition, error);
-        group_shard_mark(shard);
+        give_up(load, partition, error);
         return;
     }
     if (info.records.size == 0) {

@@ -57,6 +57,8 @@ static int16_t find_by_time(const struct offset_query *query, struct log_timesta
     int status = query->timestamp == TIMESTAMP_MAX ? log_offset_of_max_timestamp(query->log, ret)
                                                    : log_offset_for_timestamp(query->log, query->timestamp, ret);
     if (status != 0) {
+        /* The log is fenced by that: as after a read, its directory is given up, and another broker leads. */
+        partition_runtime_fail(query->partition, status);
         return status == ERR_CORRUPT ? KAFKA_UNKNOWN_SERVER_ERROR : KAFKA_STORAGE_ERROR;
     }
     if (ret->timestamp >= 0 && ret->offset >= query->end) {
