@@ -398,6 +398,7 @@ void log_manager_destroy(struct log_manager *manager) {
     }
     manager_stop_cleaner(manager);
     manager_stop_timers(manager);
+    manager_drop_writes(manager);
     struct managed_log *entry;
     struct managed_log *next;
     HASH_ITER(hh, manager->logs, entry, next) {

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <utlist.h>
+
 #include "broker/base/check.h"
 #include "broker/base/errors.h"
 #include "broker/base/trace.h"
@@ -85,8 +87,14 @@ static void on_delete_later(void *context, struct log *log, const char *path) {
     manager_delete_later(context, path, false, log->config.file_delete_delay_ms);
 }
 
+/* Epoch files that workers have at once. Whoever begins to lead thousands of partitions has as many to write, which
+ * takes seconds; they need not be there before the recovery point passes them, and groups to be loaded, flushes and the
+ * cleaner are not to stand behind all of them. */
+#define EPOCH_WRITES_AT_ONCE 2
+
 /* Another file of a log on its way through a worker. */
 struct write_job {
+    struct write_job *prev, *next;
     struct manager_link *link;
     char *topic;
     int32_t partition;
@@ -98,6 +106,15 @@ static void write_job_run(void *context) {
     file_write_run(((struct write_job *)context)->write);
 }
 
+static void free_write_job(struct write_job *job) {
+    file_write_destroy(job->write);
+    manager_link_release(job->link);
+    free(job->topic);
+    free(job);
+}
+
+static void start_writes(struct log_manager *manager);
+
 static void write_job_done(void *context) {
     struct write_job *job = context;
     struct log_manager *manager = job->link->manager;
@@ -106,10 +123,28 @@ static void write_job_done(void *context) {
     if (entry != NULL && entry->log != NULL && entry->serial == job->serial && job->write->error != 0) {
         manager_log_failed(manager, entry, job->write->error, "writing an epoch checkpoint");
     }
-    file_write_destroy(job->write);
-    manager_link_release(job->link);
-    free(job->topic);
-    free(job);
+    free_write_job(job);
+    if (manager != NULL) {
+        manager->writes_running--;
+        start_writes(manager);
+    }
+}
+
+static void start_writes(struct log_manager *manager) {
+    while (manager->writes != NULL && manager->writes_running < EPOCH_WRITES_AT_ONCE) {
+        struct write_job *job = manager->writes;
+        DL_DELETE(manager->writes, job);
+        manager->writes_running++;
+        clock_spawn(manager->clock, write_job_run, write_job_done, job);
+    }
+}
+
+void manager_drop_writes(struct log_manager *manager) {
+    while (manager->writes != NULL) {
+        struct write_job *job = manager->writes;
+        DL_DELETE(manager->writes, job);
+        free_write_job(job);
+    }
 }
 
 static void on_write_later(void *context, struct log *log, struct file_write *write) {
@@ -122,7 +157,8 @@ static void on_write_later(void *context, struct log *log, struct file_write *wr
                               .partition = entry->partition,
                               .serial = entry->serial,
                               .write = write};
-    clock_spawn(manager->clock, write_job_run, write_job_done, job);
+    DL_APPEND(manager->writes, job);
+    start_writes(manager);
 }
 
 static int on_recovery_point_lowered(void *context, struct log *log) {

@@ -74,6 +74,8 @@ struct pending_deletion {
     int64_t due_ms;
 };
 
+struct write_job;
+
 struct log_manager {
     struct disk *disk;
     struct clock *clock;
@@ -89,6 +91,8 @@ struct log_manager {
     char *cluster_id;
     bool high_watermarks_enabled;
     bool is_started;
+    struct write_job *writes; /* epoch files that wait for their turn, first in, first out */
+    int32_t writes_running;
     struct pending_deletion *deletions; /* by due time */
     struct timer deletion_timer;
     struct timer retention_timer;
@@ -134,6 +138,8 @@ void manager_start_flush(struct log_manager *manager, const struct managed_log *
 void manager_stop_timers(struct log_manager *manager);
 void manager_start_cleaner(struct log_manager *manager);
 void manager_stop_cleaner(struct log_manager *manager);
+/* What waits to be written, is not: whoever stops in order has written it all, and recovery needs none of it. */
+void manager_drop_writes(struct log_manager *manager);
 void manager_arm_deletions(struct log_manager *manager);
 void manager_deletion_free(struct pending_deletion *item);
 void manager_delete_later(struct log_manager *manager, const char *path, bool is_directory, int64_t delay_ms);

@@ -269,6 +269,58 @@ START_TEST(an_epoch_of_a_deleted_log_is_not_written_into_its_successor) {
 }
 END_TEST
 
+#define MANY_LOGS 20
+
+static void do_nothing(void *context) {
+    (void)context;
+}
+
+static void note_done(void *context) {
+    *(bool *)context = true;
+}
+
+static bool has_epoch_file(int32_t partition) {
+    char *path = xasprintf("%s/leader-epoch-checkpoint", log_directory(log_manager_find(manager, "t", partition)));
+    bool is_there = access(path, F_OK) == 0;
+    free(path);
+    return is_there;
+}
+
+static void lead_many(void) {
+    test_time.defers_work = true;
+    for (int32_t i = 0; i < MANY_LOGS; i++) {
+        ck_assert_int_eq(log_assign_epoch_start(make_log("t", i), 5), 0);
+    }
+}
+
+START_TEST(other_work_does_not_stand_behind_the_epochs_of_thousands_of_new_leaders) {
+    bool is_done = false;
+    int turns = 0;
+    lead_many();
+    clock_spawn(&test_time.base, do_nothing, note_done, &is_done);
+    while (!is_done && test_clock_work(&test_time)) {
+        turns++;
+    }
+    ck_assert_int_le(turns, 3); /* the job itself, and the two files that workers had */
+    ck_assert(!has_epoch_file(MANY_LOGS - 1));
+    while (test_clock_work(&test_time)) {
+    }
+    for (int32_t i = 0; i < MANY_LOGS; i++) {
+        ck_assert(has_epoch_file(i));
+    }
+    ck_assert(log_manager_is_idle(manager));
+}
+END_TEST
+
+START_TEST(a_clean_stop_writes_the_epochs_that_still_wait) {
+    lead_many();
+    ck_assert_int_eq(log_manager_shutdown(manager), 0);
+    for (int32_t i = 0; i < MANY_LOGS; i++) {
+        ck_assert(has_epoch_file(i));
+    }
+}
+END_TEST
+
 START_TEST(the_loop_syncs_nothing_that_can_wait) {
     log_config.segment_bytes = 300;
     log_config.retention_bytes = 0;
@@ -473,6 +525,8 @@ int main(void) {
         TEST(a_log_made_anew_is_not_taken_for_the_one_just_deleted),
         TEST(a_log_made_anew_does_not_begin_where_a_deleted_one_did),
         TEST(an_epoch_of_a_deleted_log_is_not_written_into_its_successor),
+        TEST(other_work_does_not_stand_behind_the_epochs_of_thousands_of_new_leaders),
+        TEST(a_clean_stop_writes_the_epochs_that_still_wait),
         TEST(the_loop_syncs_nothing_that_can_wait),
         TEST(a_background_write_that_fails_takes_its_directory_offline),
         TEST(a_manager_that_went_is_not_missed_by_its_workers),
