@@ -256,7 +256,7 @@ static int delete_groups(struct admin_tool *tool) {
     if (error != 0) {
         return error;
     }
-    error = admin_delete_groups(&tool->client, items, count, &tool->arena, &tool->failure);
+    error = admin_groups(&tool->client, GROUPS_DELETE, items, count, &tool->arena, &tool->failure);
     int32_t failed = 0;
     for (int32_t i = 0; i < count; i++) {
         /* Whoever has no answer when the time is up failed for that. */

@@ -312,7 +312,7 @@ int groups_describe(struct admin_tool *tool) {
     if (error != 0) {
         return error;
     }
-    error = admin_describe_groups(&tool->client, items, count, &tool->arena, &tool->failure);
+    error = admin_groups(&tool->client, GROUPS_DESCRIBE, items, count, &tool->arena, &tool->failure);
     if (error != 0) {
         failure_wrap_future(&tool->failure);
     }

@@ -457,7 +457,7 @@ int groups_reset_offsets(struct admin_tool *tool) {
     if (error != 0) {
         return error;
     }
-    error = admin_describe_groups(&tool->client, items, count, &tool->arena, &tool->failure);
+    error = admin_groups(&tool->client, GROUPS_DESCRIBE, items, count, &tool->arena, &tool->failure);
     struct group_offsets *plans = ARENA_ARRAY(&tool->arena, struct group_offsets, count);
     for (int32_t i = 0; i < count && error == 0; i++) {
         if (items[i].failure.text != NULL) {

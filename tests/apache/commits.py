@@ -19,7 +19,8 @@ line = Connection(HOST, PORT)
 
 def commit(group, offset):
     part = struct.pack(">iqi", 0, offset, -1) + string(f"note {offset}")
-    r = line.call(COMMIT, 7, string(group) + struct.pack(">i", -1) + string("") + string(None) + array([string("plain") + array([part])]))
+    member = struct.pack(">i", -1) + string("") + string(None)
+    r = line.call(COMMIT, 7, string(group) + member + array([string("plain") + array([part])]))
     r.number("i")
     (_, ((_, code),)), = r.array(lambda: (r.string(), r.array(lambda: (r.number("i"), r.number("h")))))
     return code, None

@@ -25,7 +25,8 @@ def old_message(magic):
 
 def produce(records, acks=-1, topic=TOPIC, partition=0, version=7):
     data = i32(-1) if records is None else binary(records)
-    return PRODUCE, version, string(None) + i16(acks) + i32(5000) + array([string(topic) + array([i32(partition) + data])]), produced
+    topics = array([string(topic) + array([i32(partition) + data])])
+    return PRODUCE, version, string(None) + i16(acks) + i32(5000) + topics, produced
 
 
 def fetch(offset=0, topic=TOPIC, partition=0, session=0, epoch=-1, leader_epoch=-1, isolation=0, size=1 << 20):
@@ -260,11 +261,19 @@ FRAMES = [
 
 
 # Kafka answers 14 until its first block of producer ids has come.
+def gets_producer_id(line): return initialised(line.call(*init_producer(None, 60000)[:3]))
+
+
 deadline = time.monotonic() + 30
-while outcome(HOST, PORT, lambda line: initialised(line.call(*init_producer(None, 60000)[:3]))) == 14 and time.monotonic() < deadline:
+while outcome(HOST, PORT, gets_producer_id) == 14 and time.monotonic() < deadline:
     pass
 for name, (key, version, body, read) in CASES:
     print(f"{name}: {outcome(HOST, PORT, lambda line: read(line.call(key, version, body)))}", flush=True)
 for name, data in FRAMES:
     print(f"{name}: {outcome(HOST, PORT, raw(data))}", flush=True)
-print(f"produce with acks 0 to an unknown topic: {outcome(HOST, PORT, lambda line: unread(line.call(*produce(batch(), acks=0, topic='nosuch')[:3])))}")
+
+
+def produces_nowhere(line): return unread(line.call(*produce(batch(), acks=0, topic="nosuch")[:3]))
+
+
+print(f"produce with acks 0 to an unknown topic: {outcome(HOST, PORT, produces_nowhere)}")

@@ -124,7 +124,8 @@ def session_cases():
     yield "session that begins anew", goes(1, 0, 1)
     yield "session that forgets its partition", goes(1, 2, forgotten=((TOPIC, 0),))
     yield "session that forgets what it never had", goes(1, forgotten=(("nosuch", 3),))
-    yield "session that begins with what it forgets", lambda line: shown(fetched(line.call(1, 11, fetch(0, 0, forgotten=((TOPIC, 0),)))))
+    forgets = fetch(0, 0, forgotten=((TOPIC, 0),))
+    yield "session that begins with what it forgets", lambda line: shown(fetched(line.call(1, 11, forgets)))
     yield "session that adds an unknown partition", adds(((TOPIC, 7),))
     yield "session that adds and forgets at once", adds((("one", 0),), forgotten=(("one", 0),))
     yield "session of names, asked by ids", names_then_ids
@@ -306,7 +307,8 @@ def topic_cases():
     yield "topics only to see", create(new_topic("seen", 2, 2), validate=1)
     yield "topics only to see, one there is", create(new_topic(TOPIC), validate=1)
     yield "topics only to see, with defaults", create_described("seen", -1, -1)
-    yield "topics only to see, with settings", create_described("seen", 3, 2, [("retention.ms", "5"), ("cleanup.policy", "compact")])
+    settings = [("retention.ms", "5"), ("cleanup.policy", "compact")]
+    yield "topics only to see, with settings", create_described("seen", 3, 2, settings)
     yield "topics only to see, with a bad setting", create_described("seen", 3, 2, [("retention.ms", "x")])
     yield "topics with no setting's value", create(new_topic("x", entries=[("retention.ms", None)]))
     yield "topics with an unknown broker among the replicas", create(new_topic("half", -1, -1, [(0, [1, 99])]), validate=1)
@@ -467,8 +469,11 @@ def shut_down(broker, epoch=None, version=2):
 
 
 def controller_cases():
-    yield "controller's LeaderAndIsr of an older epoch", (4, 1, i32(1) + i32(0) + array([state(TOPIC, 0, 0, 2, 99)]) + array([]), first_code)
-    yield "controller's StopReplica of an older epoch", (5, 0, i32(1) + i32(0) + i8(1) + array([string(TOPIC) + i32(0)]), first_code)
+    epoch = i32(1) + i32(0)
+    yield "controller's LeaderAndIsr of an older epoch", \
+        (4, 1, epoch + array([state(TOPIC, 0, 0, 2, 99)]) + array([]), first_code)
+    yield "controller's StopReplica of an older epoch", \
+        (5, 0, epoch + i8(1) + array([string(TOPIC) + i32(0)]), first_code)
     yield "controller's UpdateMetadata of an older epoch", (6, 1, i32(1) + i32(0) + array([]) + array([]), first_code)
     yield "controller's LeaderAndIsr for a former life", (4, 2, i32(1) + i32(1) + i64(1) + array([]) + array([]), first_code)
     yield "controller's StopReplica for a former life", (5, 1, i32(1) + i32(1) + i64(1) + i8(1) + array([]), first_code)
@@ -508,7 +513,8 @@ def produced_elsewhere(r):
 def produce_v10(topic, partition):
     data = batch()
     part = i32(partition) + bytes([len(data) + 1]) + data + NOTHING
-    return 0, 10, NOTHING + compact(None) + i16(-1) + i32(5000) + few([compact(topic) + few([part]) + NOTHING]) + NOTHING, produced_elsewhere
+    topics = few([compact(topic) + few([part]) + NOTHING])
+    return 0, 10, NOTHING + compact(None) + i16(-1) + i32(5000) + topics + NOTHING, produced_elsewhere
 
 
 def per_partition(codes, kept):
@@ -520,6 +526,10 @@ def per_partition(codes, kept):
 
 def elsewhere_cases():
     """Sent to the broker that is not the controller."""
+    latest = array([string(TOPIC) + array([i32(0) + i32(-1) + i64(-1)])])
+    first_epoch = array([string(TOPIC) + array([i32(0) + i32(-1) + i32(0)])])
+    all_of_it = array([string(TOPIC) + array([i32(0) + i64(0)])])
+    found = per_partition("ihqqi", slice(1, None))
     yield "create topics", create(new_topic("x"))
     yield "create topics with a bad name", create(new_topic("a b"))
     yield "more partitions", grow((TOPIC, 5, None))
@@ -531,11 +541,11 @@ def elsewhere_cases():
     yield "settings of a topic", incremental((TOPIC_RESOURCE, "one", [("retention.ms", SET, "5000000")]))
     yield "produce", produce_v10(TOPIC, 0)
     yield "fetch", (1, 11, fetch(0, -1), fetched)
-    yield "offsets", (2, 5, i32(-1) + i8(0) + array([string(TOPIC) + array([i32(0) + i32(-1) + i64(-1)])]), per_partition("ihqqi", slice(1, None)))
-    yield "the end of an epoch", (23, 3, i32(-1) + array([string(TOPIC) + array([i32(0) + i32(-1) + i32(0)])]), per_partition("hiiq", slice(None)))
-    yield "delete records", (21, 1, array([string(TOPIC) + array([i32(0) + i64(0)])]) + i32(5000), per_partition("iqh", slice(1, None)))
+    yield "offsets", (2, 5, i32(-1) + i8(0) + latest, found)
+    yield "the end of an epoch", (23, 3, i32(-1) + first_epoch, per_partition("hiiq", slice(None)))
+    yield "delete records", (21, 1, all_of_it + i32(5000), per_partition("iqh", slice(1, None)))
     yield "producers", producers(TOPIC, 0)
-    yield "offsets as debugging consumer", (2, 5, i32(-2) + i8(0) + array([string(TOPIC) + array([i32(0) + i32(-1) + i64(-1)])]), per_partition("ihqqi", slice(1, None)))
+    yield "offsets as debugging consumer", (2, 5, i32(-2) + i8(0) + latest, found)
 
 
 def last_cases():

@@ -92,20 +92,24 @@ static void set_in_sync(int32_t controller_id, int32_t partition, const int32_t 
 
 /* ---- the ordinary course ---- */
 
+/* The topic's node, and the state of its first partition. */
+static void assert_nodes(const char *topic, const char *state) {
+    assert_text(TOPIC_NODE, topic);
+    assert_text(STATE_NODE(0), state);
+}
+
 START_TEST(a_partition_moves_and_nothing_is_dropped_before_the_target_is_in_sync) {
     create(TOPIC("\"0\":[1,2]", "", ""));
     world->writes_are_traced = true;
     world_note(world, "1 leads t-0 with 2 in sync. It is to move to 2 and 3.");
     ck_assert_int_eq(move(0, 2, 3), KAFKA_NONE);
-    assert_text(TOPIC_NODE, TOPIC("\"0\":[2,3,1]", "\"0\":[3]", "\"0\":[1]"));
-    assert_text(STATE_NODE(0), STATE(1, 1, "1,2"));
+    assert_nodes(TOPIC("\"0\":[2,3,1]", "\"0\":[3]", "\"0\":[1]"), STATE(1, 1, "1,2"));
     ck_assert_str_eq(controller_call_list(world, 1, -1), "t-0 2,3,1 adding 3 removing 1\n");
     ck_assert_str_eq(controller_call_list(world, 1, 0), "t-0 2,3,1 adding 3 removing 1\n");
     ck_assert_str_eq(controller_call_list(world, 1, 1), "");
     world_note(world, "3 is in sync: now, and not before, 2 takes over and 1 goes.");
     IN_SYNC(0, 1, 2, 3);
-    assert_text(TOPIC_NODE, TOPIC("\"0\":[2,3]", "", ""));
-    assert_text(STATE_NODE(0), STATE(2, 3, "2,3"));
+    assert_nodes(TOPIC("\"0\":[2,3]", "", ""), STATE(2, 3, "2,3"));
     ck_assert_str_eq(controller_call_list(world, 1, -1), "");
     ck_assert_int_eq(world_find(world, TOPIC_NODE)->version, 2);
     ck_assert_int_eq(world_find(world, STATE_NODE(0))->version, 4);
@@ -117,8 +121,7 @@ START_TEST(a_leader_that_stays_keeps_leading_under_a_new_epoch) {
     create(TOPIC("\"0\":[1,2]", "", ""));
     ck_assert_int_eq(move(0, 1, 3), KAFKA_NONE);
     IN_SYNC(0, 1, 2, 3);
-    assert_text(TOPIC_NODE, TOPIC("\"0\":[1,3]", "", ""));
-    assert_text(STATE_NODE(0), STATE(1, 3, "1,3"));
+    assert_nodes(TOPIC("\"0\":[1,3]", "", ""), STATE(1, 3, "1,3"));
 }
 END_TEST
 
@@ -129,8 +132,7 @@ START_TEST(a_replication_factor_grows_and_shrinks) {
     IN_SYNC(0, 1, 2);
     assert_text(TOPIC_NODE, TOPIC("\"0\":[1,2]", "", ""));
     ck_assert_int_eq(move(0, 2, 0), KAFKA_NONE);
-    assert_text(TOPIC_NODE, TOPIC("\"0\":[2]", "", ""));
-    assert_text(STATE_NODE(0), STATE(2, 4, "2"));
+    assert_nodes(TOPIC("\"0\":[2]", "", ""), STATE(2, 4, "2"));
     ck_assert_ptr_nonnull(strstr(world->trace, "1>1 SR t-0 epoch=4 delete"));
 }
 END_TEST
@@ -138,8 +140,7 @@ END_TEST
 START_TEST(a_mere_change_of_order_moves_nothing_but_the_preferred_leader) {
     create(TOPIC("\"0\":[1,2]", "", ""));
     ck_assert_int_eq(move(0, 2, 1), KAFKA_NONE);
-    assert_text(TOPIC_NODE, TOPIC("\"0\":[2,1]", "", ""));
-    assert_text(STATE_NODE(0), STATE(1, 1, "1,2"));
+    assert_nodes(TOPIC("\"0\":[2,1]", "", ""), STATE(1, 1, "1,2"));
     ck_assert_ptr_null(strstr(world->trace, " SR "));
 }
 END_TEST
@@ -181,8 +182,7 @@ START_TEST(a_cancel_returns_to_the_old_set) {
     ck_assert_int_eq(move(0, 3, 4), KAFKA_NONE);
     IN_SYNC(0, 1, 2, 3);
     ck_assert_int_eq(cancel(0), KAFKA_NONE);
-    assert_text(TOPIC_NODE, TOPIC("\"0\":[1,2]", "", ""));
-    assert_text(STATE_NODE(0), STATE(1, 3, "1,2"));
+    assert_nodes(TOPIC("\"0\":[1,2]", "", ""), STATE(1, 3, "1,2"));
     ck_assert_str_eq(controller_call_list(world, 1, -1), "");
     ck_assert_int_eq(cancel(0), KAFKA_NO_REASSIGNMENT_IN_PROGRESS);
     ck_assert_str_eq(controller_call_message(), "No partition reassignment is in progress.");

@@ -178,8 +178,9 @@ START_TEST(rule_14_a_proposed_leaver_is_waited_for_until_confirmed) {
 }
 END_TEST
 
-/* A reassignment ends: 3 is assigned no longer, in sync for a moment still, and might be elected in it. */
-START_TEST(rule_14_who_is_in_sync_is_waited_for_also_when_it_is_no_replica_any_more) {
+/* A reassignment ends: 3 is assigned no longer, in sync for a moment still, and might be elected in it. Then records
+ * come that it has not. Returns the event that led there. */
+static struct partition_event move_away(void) {
     become(1, 4, list(1, 2, 3));
     fetched(2, 10);
     fetched(3, 10);
@@ -191,6 +192,11 @@ START_TEST(rule_14_who_is_in_sync_is_waited_for_also_when_it_is_no_replica_any_m
     event.become.isr = list(1, 2, 3);
     step(event);
     appended(20);
+    return event;
+}
+
+START_TEST(rule_14_who_is_in_sync_is_waited_for_also_when_it_is_no_replica_any_more) {
+    struct partition_event event = move_away();
     fetched(2, 20);
     ck_assert_int_eq(p.high_watermark, 10);
     event.become.leader_epoch = 6;
@@ -203,17 +209,7 @@ START_TEST(rule_14_who_is_in_sync_is_waited_for_also_when_it_is_no_replica_any_m
 END_TEST
 
 START_TEST(rule_14_who_left_the_assignment_and_the_set_does_not_join_again) {
-    become(1, 4, list(1, 2, 3));
-    fetched(2, 10);
-    fetched(3, 10);
-    struct partition_event event = event_of(PARTITION_BECOME_LEADER);
-    event.become.leader = 1;
-    event.become.leader_epoch = 5;
-    event.become.partition_epoch = p.partition_epoch + 1;
-    event.become.replicas = list(1, 2, 0);
-    event.become.isr = list(1, 2, 3);
-    step(event);
-    appended(20);
+    move_away();
     now_ms += LAG_MS + 1;
     fetched(2, 20);
     ck_assert(tick() & PARTITION_PROPOSE_ISR);

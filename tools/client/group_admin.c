@@ -163,12 +163,6 @@ static int describe_on(void *context, struct broker_connection *connection, stru
     return error;
 }
 
-int admin_describe_groups(struct client *client, struct group_item *items, int32_t count, struct arena *arena,
-                          struct failure *failure) {
-    return group_work(client, items, count, "describeConsumerGroups(api=FIND_COORDINATOR)", describe_on, NULL, arena,
-                      failure);
-}
-
 static int delete_on(void *context, struct broker_connection *connection, struct group_item **items, int32_t count,
                      int64_t deadline_ms, struct arena *arena) {
     (void)context;
@@ -187,10 +181,16 @@ static int delete_on(void *context, struct broker_connection *connection, struct
     return error;
 }
 
-int admin_delete_groups(struct client *client, struct group_item *items, int32_t count, struct arena *arena,
-                        struct failure *failure) {
-    return group_work(client, items, count, "deleteConsumerGroups(api=FIND_COORDINATOR)", delete_on, NULL, arena,
-                      failure);
+int admin_groups(struct client *client, enum groups_action action, struct group_item *items, int32_t count,
+                 struct arena *arena, struct failure *failure) {
+    static const struct {
+        const char *name; /* as Java's admin client calls it when it takes too long */
+        group_call *on_coordinator;
+    } actions[] = {
+        [GROUPS_DESCRIBE] = {"describeConsumerGroups(api=FIND_COORDINATOR)", describe_on},
+        [GROUPS_DELETE] = {"deleteConsumerGroups(api=FIND_COORDINATOR)", delete_on},
+    };
+    return group_work(client, items, count, actions[action].name, actions[action].on_coordinator, NULL, arena, failure);
 }
 
 /* ---- Offsets of one group ---- */

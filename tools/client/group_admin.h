@@ -26,9 +26,13 @@ int admin_list_groups(struct client *client, const struct list_groups_request *f
                       struct list_groups_response_listed_group **ret_groups, int32_t *ret_count,
                       struct failure *failure);
 
-/* Answers: struct describe_groups_response_described_group. A group nobody knows is Dead. */
-int admin_describe_groups(struct client *client, struct group_item *items, int32_t count, struct arena *arena,
-                          struct failure *failure);
+enum groups_action {
+    GROUPS_DESCRIBE, /* answers: struct describe_groups_response_described_group; a group nobody knows is Dead */
+    GROUPS_DELETE,
+};
+/* Of several groups at once; each item has its answer or its failure. */
+int admin_groups(struct client *client, enum groups_action action, struct group_item *items, int32_t count,
+                 struct arena *arena, struct failure *failure);
 /* Answer: struct group_offsets, all that is committed. */
 int admin_fetch_group_offsets(struct client *client, struct group_item *item, struct arena *arena,
                               struct failure *failure);
@@ -38,8 +42,6 @@ int admin_commit_group_offsets(struct client *client, struct group_item *item, s
 /* Each partition's code is set, unless the item failed as a whole. */
 int admin_delete_group_offsets(struct client *client, struct group_item *item, struct group_offsets *offsets,
                                struct arena *arena, struct failure *failure);
-int admin_delete_groups(struct client *client, struct group_item *items, int32_t count, struct arena *arena,
-                        struct failure *failure);
 
 int group_offset_compare(const void *a, const void *b);
 
