@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <utlist.h>
 
 #include "broker/base/check.h"
 #include "broker/base/random.h"
@@ -18,6 +19,16 @@ static const char *const log_dirs[CLUSTER_LOG_DIRS_MAX] = {"/sim/kafka-logs", "/
 
 #define RESTART_AFTER_FAILURE_MS 2000
 #define SMALL_QUEUE_BYTES 500
+#define GUARD_RETRY_MS 100
+
+/* What session_guard.c does, after the death it waited for. */
+struct guard {
+    struct guard *prev, *next;
+    struct machine *machine;
+    struct sim_event *event;
+    int64_t session_id;
+    int64_t until_ms;
+};
 
 static void stop_done(void *context);
 
@@ -28,6 +39,8 @@ struct cluster *cluster_create(const struct plan *plan) {
     cluster->count = plan->brokers;
     cluster->random = xcalloc(1, sizeof *cluster->random);
     random_seed(cluster->random, plan_seed(plan->seed, STREAM_FAULTS, 1));
+    cluster->guard_random = xcalloc(1, sizeof *cluster->guard_random);
+    random_seed(cluster->guard_random, plan_seed(plan->seed, STREAM_FAULTS, 2));
     cluster->sim = sim_create(plan_seed(plan->seed, STREAM_SCHEDULE, 0));
     cluster->network = sim_network_create(cluster->sim, plan_seed(plan->seed, STREAM_NETWORK, 0));
     cluster->coord = sim_coord_server_create(cluster->sim, plan_seed(plan->seed, STREAM_COORD, 0));
@@ -247,6 +260,44 @@ void cluster_start(struct machine *machine) {
 
 /* ---- and goes ---- */
 
+static void drop_guard(struct guard *guard) {
+    DL_DELETE(guard->machine->cluster->guards, guard);
+    free(guard);
+}
+
+static void on_guard(void *context) {
+    struct guard *guard = context;
+    struct machine *machine = guard->machine;
+    struct cluster *cluster = machine->cluster;
+    bool is_ended;
+    bool is_over = sim_coord_server_close(cluster->coord, guard->session_id, &is_ended);
+    if (!is_over && sim_now_ms(cluster->sim) < guard->until_ms) {
+        guard->event = sim_at(cluster->sim, GUARD_RETRY_MS, on_guard, guard);
+        return;
+    }
+    if (is_ended && cluster->on_guarded != NULL) {
+        cluster->on_guarded(cluster->context, machine);
+    }
+    drop_guard(guard);
+}
+
+/* Mostly within milliseconds; on a busy machine a successor may be up before. */
+static void guard_session(struct machine *machine) {
+    struct cluster *cluster = machine->cluster;
+    int64_t session_id = machine->coord->ops->session_id(machine->coord);
+    if (session_id == 0 || random_below(cluster->guard_random, 2) != 0) {
+        return;
+    }
+    struct guard *guard = xcalloc(1, sizeof *guard);
+    uint64_t delay_ms_max = random_below(cluster->guard_random, 3) == 0 ? 4000 : 20;
+    guard->machine = machine;
+    guard->session_id = session_id;
+    guard->until_ms = sim_now_ms(cluster->sim) + CLUSTER_SESSION_TIMEOUT_MS;
+    guard->event =
+        sim_at(cluster->sim, 1 + (int64_t)random_below(cluster->guard_random, delay_ms_max), on_guard, guard);
+    DL_APPEND(cluster->guards, guard);
+}
+
 void cluster_kill(struct machine *machine, bool with_power, int64_t restart_after_ms) {
     struct cluster *cluster = machine->cluster;
     if (machine->state == MACHINE_DOWN) {
@@ -256,6 +307,9 @@ void cluster_kill(struct machine *machine, bool with_power, int64_t restart_afte
     void *owner = sim_heap_enter(NULL);
     if (cluster->on_death != NULL) {
         cluster->on_death(cluster->context, machine);
+    }
+    if (!with_power) {
+        guard_session(machine);
     }
     sim_network_leave(cluster->network, machine->id);
     sim_coord_kill(machine->coord);
@@ -368,6 +422,7 @@ bool cluster_all_serving(const struct cluster *cluster) {
 
 void cluster_destroy(struct cluster *cluster) {
     cluster->on_death = NULL;
+    cluster->on_guarded = NULL;
     for (int32_t i = 0; i < cluster->count; i++) {
         struct machine *machine = &cluster->machines[i];
         cluster_kill(machine, false, -1);
@@ -376,10 +431,15 @@ void cluster_destroy(struct cluster *cluster) {
         }
         sim_disk_destroy(machine->disk);
     }
+    while (cluster->guards != NULL) {
+        sim_cancel(cluster->sim, cluster->guards->event);
+        drop_guard(cluster->guards);
+    }
     sim_network_destroy(cluster->network);
     sim_coord_server_destroy(cluster->coord);
     sim_destroy(cluster->sim);
     free(cluster->random);
+    free(cluster->guard_random);
     free(cluster->violation);
     free(cluster);
 }

@@ -59,7 +59,11 @@ struct cluster {
     /* Told when a process ends, while its memory is still there. */
     void (*on_death)(void *context, struct machine *machine);
     void (*on_serving)(void *context, struct machine *machine);
+    /* Told when the guard of a process that died ended its session. */
+    void (*on_guarded)(void *context, struct machine *machine);
     void *context;
+    struct guard *guards; /* of processes that died, at work */
+    struct random *guard_random;
 };
 
 /* The plan is the caller's. */
@@ -70,7 +74,8 @@ struct machine *cluster_machine(struct cluster *cluster, int32_t id); /* NULL wh
 void cluster_violate(struct cluster *cluster, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 void cluster_start(struct machine *machine);
-/* kill -9; with_power: the machine loses its power. Restarts after restart_after_ms, not by itself when negative. */
+/* kill -9, which in every other case the process's guard survives, and soon ends its session; with_power: the machine
+ * loses its power, and nothing survives. Restarts after restart_after_ms, not by itself when negative. */
 void cluster_kill(struct machine *machine, bool with_power, int64_t restart_after_ms);
 /* SIGTERM; starts again a few seconds after it is through. */
 void cluster_stop(struct machine *machine);

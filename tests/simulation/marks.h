@@ -35,6 +35,8 @@
     X(DIRECTORY_LOST, 30, "log directory offline")                                                                     \
     X(ID_REFUSED, 50, "fetch by the id of a former topic refused")                                                     \
     X(SESSION_EXPIRED, 200, "broker lost its session and came back")                                                   \
+    X(SESSION_GUARDED, 500, "session of a dead broker ended for it")                                                   \
+    X(GUARDED_AFTER_START, 30, "its successor had started by then")                                                    \
     X(CONTROLLER_DIED, 20, "controller died between two of its writes")                                                \
     X(REASSIGNED, 100, "a reassignment ended")                                                                         \
     X(GROUP_FORMED, 1000, "a generation formed")                                                                       \

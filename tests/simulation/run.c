@@ -103,6 +103,12 @@ static void on_serving(void *context, struct machine *machine) {
     checkers_on_serving(run->checkers, machine);
 }
 
+static void on_guarded(void *context, struct machine *machine) {
+    struct run *run = context;
+    run->marks.counts[MARK_SESSION_GUARDED]++;
+    run->marks.counts[MARK_GUARDED_AFTER_START] += machine->state != MACHINE_DOWN;
+}
+
 static void open_run(struct run *run, uint64_t seed, bool is_verbose) {
     plan_draw(&run->plan, seed);
     run->is_verbose = is_verbose;
@@ -122,6 +128,7 @@ static void open_run(struct run *run, uint64_t seed, bool is_verbose) {
     sim_network_observe(run->cluster->network, on_request, on_answer, run);
     run->cluster->on_death = on_death;
     run->cluster->on_serving = on_serving;
+    run->cluster->on_guarded = on_guarded;
     run->cluster->context = run;
     trace_set_level(is_verbose ? TRACE_DEBUG : TRACE_WARN);
     trace_set_sink(on_line, run);

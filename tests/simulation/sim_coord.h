@@ -36,6 +36,9 @@ void sim_coord_server_observe(struct sim_coord_server *server, sim_coord_observe
 void sim_coord_server_set_available(struct sim_coord_server *server, bool is_available);
 /* Ephemeral nodes stay up to this long after their session expired. */
 void sim_coord_server_set_linger(struct sim_coord_server *server, int64_t linger_ms_max);
+/* Closes the session of a process that is gone, as another one does that knows its password. False: there is no quorum
+ * to ask. *ret_is_ended: this call ended it, it had not run out before. */
+bool sim_coord_server_close(struct sim_coord_server *server, int64_t session_id, bool *ret_is_ended);
 /* Ends a session as an operator would, whoever has it. */
 void sim_coord_server_expire(struct sim_coord_server *server, int64_t session_id);
 

@@ -365,6 +365,22 @@ void sim_coord_server_set_linger(struct sim_coord_server *server, int64_t linger
     server->linger_ms_max = linger_ms_max;
 }
 
+bool sim_coord_server_close(struct sim_coord_server *server, int64_t session_id, bool *ret_is_ended) {
+    struct session *session;
+    *ret_is_ended = false;
+    if (server->is_unavailable) {
+        return false;
+    }
+    DL_FOREACH(server->sessions, session) {
+        if (session->id == session_id && !session->is_expired) {
+            CHECK(session->client == NULL); /* of a process that lives nobody may */
+            sim_session_end(session, false);
+            *ret_is_ended = true;
+        }
+    }
+    return true;
+}
+
 void sim_coord_server_expire(struct sim_coord_server *server, int64_t session_id) {
     struct session *session;
     DL_FOREACH(server->sessions, session) {
