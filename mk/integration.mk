@@ -41,8 +41,9 @@ $(BENCH_PROGRAMS): $(BUILD)/tests/bench_%: $(BUILD)/obj/tests/bench/%.o $(TEST_L
 $(BENCH_PROGRAMS:$(BUILD)/tests/bench_%=$(BUILD)/obj/tests/bench/%.o): | $(GENERATED) $(MESSAGE_INDEX)
 
 .PHONY: bench
-## make bench           what a broker costs: requests, groups, compaction, starting; beside the goals
+## make bench           what a broker costs: requests, groups, compaction, starting, dying; beside the goals
 bench: deps $(BENCH_PROGRAMS)
 	@$(MAKE) -s all
 	@for program in $(BENCH_PROGRAMS); do CK_FORK=no $$program || exit 1; done
 	@tests/bench/run
+	@tests/bench/failover

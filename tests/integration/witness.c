@@ -7,10 +7,10 @@
  *
  * A produced line is "ok PARTITION OFFSET NUMBER TIME_MS" or "fail PARTITION -1 NUMBER TIME_MS"; a consumed one is
  * "read PARTITION OFFSET NUMBER TIME_MS". NUMBER counts from 0 in each partition, so order is visible.
- * FETCH_BYTES in the environment keeps the consumer's fetches small. Both say at their end how many requests they sent,
- * and on SIGUSR1 so far. With SINCE_MS, when a fault struck, the longest silence of each partition from then on is
- * told; with BOUND_MS a longer one is a failure. Status 3 of a producer: not everything was acknowledged, since the
- * client went on asking a broker that it knows not to lead. */
+ * FETCH_BYTES in the environment keeps the consumer's fetches small, REFRESH_MS says how often the producer asks who
+ * leads. Both say at their end how many requests they sent, and on SIGUSR1 so far. With SINCE_MS, when a fault struck,
+ * the longest silence of each partition from then on is told; with BOUND_MS a longer one is a failure. Status 3 of a
+ * producer: not everything was acknowledged, since the client went on asking a broker that it knows not to lead. */
 #include <inttypes.h>
 #include <librdkafka/rdkafka.h>
 #include <signal.h>
@@ -121,7 +121,8 @@ static int produce(char **args) {
     set(conf, "enable.idempotence", "true");
     set(conf, "linger.ms", "5");
     set(conf, "reconnect.backoff.max.ms", "500");
-    set(conf, "topic.metadata.refresh.interval.ms", "5000");
+    const char *refresh_ms = getenv("REFRESH_MS");
+    set(conf, "topic.metadata.refresh.interval.ms", refresh_ms == NULL ? "5000" : refresh_ms);
     set(conf, "message.timeout.ms", "120000");
     rd_kafka_conf_set_opaque(conf, notes);
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
