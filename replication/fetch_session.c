@@ -19,6 +19,10 @@
 /* librdkafka knows no sessions: each of its fetches makes one and ends it. Their memory is kept for the next: enough
  * for some thousand partitions named by fetches under way. */
 #define KEPT_BYTES_MAX ((size_t)4 * 1024 * 1024)
+/* How long a follower may take to hear of a leader that has heard of it, and how often it is asked for news until then:
+ * at 20 ms an acknowledgement waits little, and fifty empty fetches cost a leader a millisecond or two. */
+#define HURRY_MS 1000
+#define HURRIED_WAIT_MS 20
 /* The tables of the maps below come from there, too. Every function that touches a map has a `session` at hand. */
 #undef uthash_malloc
 #undef uthash_free
@@ -29,6 +33,7 @@ struct fetch_sessions {
     struct fetch_session *by_id;
     int32_t slots_max;
     int64_t evict_after_ms;
+    int64_t hurry_until_ms;
     struct random random;
     struct pool pool;
 };
@@ -152,6 +157,7 @@ int16_t fetch_sessions_begin(struct fetch_sessions *cache, const struct fetch_be
         session->is_incremental = true;
     }
     session->is_busy = true;
+    session->is_hurried = false;
     session->used_ms = begin->now_ms;
     *ret_session = session;
     return KAFKA_NONE;
@@ -262,6 +268,23 @@ void fetch_session_set_replica_epoch(struct fetch_session *session, int64_t repl
             entry_list(entry);
         }
     }
+}
+
+void fetch_sessions_hurry(struct fetch_sessions *cache, int64_t now_ms) {
+    struct fetch_session *next;
+    cache->hurry_until_ms = now_ms + HURRY_MS;
+    for (struct fetch_session *session = cache->by_id; session != NULL; session = next) {
+        next = session->hh.next;
+        if (session->is_privileged && session->is_busy && session->on_dirty != NULL) {
+            session->is_hurried = true;
+            session->on_dirty(session);
+        }
+    }
+}
+
+int32_t fetch_session_wait_ms(const struct fetch_session *session, int32_t wait_ms, int64_t now_ms) {
+    bool is_hurried = session->is_privileged && now_ms < session->cache->hurry_until_ms;
+    return is_hurried ? MIN(wait_ms, HURRIED_WAIT_MS) : wait_ms;
 }
 
 struct fetch_entry *fetch_session_first(const struct fetch_session *session) {

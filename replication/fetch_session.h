@@ -71,6 +71,7 @@ struct fetch_session {
     bool is_incremental; /* this fetch: only news are answered */
     bool is_busy;        /* between begin and finish */
     bool is_closed;
+    bool is_hurried;       /* to be answered as it stands */
     int64_t replica_epoch; /* the follower's, of its last fetch; -1 unknown */
     bool wants_cache;      /* to be kept at finish, when there is room */
     int64_t created_ms;
@@ -91,6 +92,11 @@ struct fetch_sessions *fetch_sessions_create(int32_t slots_max, int64_t evict_af
 /* No session may be busy. */
 void fetch_sessions_destroy(struct fetch_sessions *cache);
 int32_t fetch_sessions_count(const struct fetch_sessions *cache);
+
+/* This broker was told to lead: followers must name their new partitions before anything in them is acknowledged, and
+ * have one fetch at a time, which may be waiting for records of others. Ends those waits, and keeps the next ones short
+ * until the followers, too, have been told. */
+void fetch_sessions_hurry(struct fetch_sessions *cache, int64_t now_ms);
 
 struct fetch_begin {
     int32_t session_id;    /* 0 in versions before 7 */
@@ -125,6 +131,9 @@ void fetch_entry_set_topic(struct fetch_entry *entry, struct str topic);
 /* The broker epoch a follower fetches with. With another one than before every entry is dirty: what a leader knows of a
  * replica counts only under the epoch it fetched with, and idle partitions would not be looked at again. */
 void fetch_session_set_replica_epoch(struct fetch_session *session, int64_t replica_epoch);
+
+/* How long a fetch that wants to wait so long may. */
+int32_t fetch_session_wait_ms(const struct fetch_session *session, int32_t wait_ms, int64_t now_ms);
 
 struct fetch_entry *fetch_session_first(const struct fetch_session *session);
 struct fetch_entry *fetch_session_next(const struct fetch_entry *entry);

@@ -146,7 +146,7 @@ static bool fetch_walk(struct fetch *fetch) {
 
 static bool fetch_is_over(struct wait *wait) {
     struct fetch *fetch = CONTAINER_OF(wait, struct fetch, wait);
-    return fetch_session_is_closed(fetch->session) || fetch_walk(fetch);
+    return fetch_session_is_closed(fetch->session) || fetch_walk(fetch) || fetch->session->is_hurried;
 }
 
 static void finish_fetch(struct wait *wait) {
@@ -165,7 +165,8 @@ static void await_records(struct fetch *fetch) {
     fetch->wait.request = fetch->request;
     fetch->wait.is_over = fetch_is_over;
     fetch->wait.finish = finish_fetch;
-    waiting_room_enter(fetch->request->context->waiting_room, &fetch->wait, fetch->message->max_wait_ms);
+    int32_t wait_ms = fetch_session_wait_ms(fetch->session, fetch->message->max_wait_ms, fetch->request->received_ms);
+    waiting_room_enter(fetch->request->context->waiting_room, &fetch->wait, wait_ms);
 }
 
 /* Comes after name_partitions: what one request both names and forgets is forgotten. A full fetch has nothing to

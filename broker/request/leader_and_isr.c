@@ -11,6 +11,7 @@
 #include "broker/request/context.h"
 #include "broker/request/handlers.h"
 #include "broker/request/settings_wait.h"
+#include "replication/fetch_session.h"
 #include "replication/replica_manager.h"
 
 #define TOPIC_NAME_BYTES_MAX 249
@@ -23,6 +24,7 @@ static void obey(struct request *request) {
     leader_and_isr_response_init(&response);
     replica_manager_leader_and_isr(request->context->replicas, request->message, request->header.api_version,
                                    &request->arena, &response);
+    fetch_sessions_hurry(request->context->fetch_sessions, clock_now_ms(request->context->clock));
     request_answer(request, &response);
 }
 

@@ -156,6 +156,41 @@ START_TEST(a_long_poll_waits_for_its_minimum_of_bytes) {
 }
 END_TEST
 
+/* It has one fetch at a time, and names its new partitions in the next. */
+START_TEST(a_followers_long_poll_ends_when_the_broker_is_told_to_lead_more_and_the_next_is_short) {
+    fixture_start();
+    become_leader("t", pair, 2, 0);
+    memory_run_for(fx.world, 2000);
+    struct reply poll;
+    struct fetch_wish wish = fetch_wish(12, 0);
+    wish.replica_id = 2;
+    wish.session_epoch = 0;
+    fetch(&poll, wish);
+    wish.session_id = fetched(&poll, 12).session_id;
+    ck_assert_int_ne(wish.session_id, 0);
+    reply_free(&poll);
+    wish.names_nothing = true;
+    wish.session_epoch = 1;
+    wish.max_wait_ms = 500;
+    wish.min_bytes = 1;
+    fetch(&poll, wish);
+    memory_run_for(fx.world, 100);
+    ck_assert(!poll.is_answered);
+    become_leader("u", pair, 2, 0);
+    memory_run(fx.world);
+    ck_assert(poll.is_answered);
+    ck_assert_int_eq(fetched(&poll, 12).responses_count, 0);
+    reply_free(&poll);
+    wish.session_epoch = 2;
+    fetch(&poll, wish);
+    memory_run_for(fx.world, 50);
+    ck_assert(poll.is_answered);
+    ck_assert_int_eq(fetched(&poll, 12).error_code, KAFKA_NONE);
+    reply_free(&poll);
+    fixture_finish();
+}
+END_TEST
+
 START_TEST(a_session_leaves_out_what_has_nothing_new) {
     fixture_start();
     become_leader("t", alone, 1, 0);
@@ -423,6 +458,7 @@ int main(void) {
         TEST(acks_all_times_out_when_the_follower_stays_away),
         TEST(a_long_poll_ends_with_the_first_record_or_its_time),
         TEST(a_long_poll_waits_for_its_minimum_of_bytes),
+        TEST(a_followers_long_poll_ends_when_the_broker_is_told_to_lead_more_and_the_next_is_short),
         TEST(a_session_leaves_out_what_has_nothing_new),
         TEST(what_a_fetch_both_names_and_forgets_is_forgotten_but_a_full_fetch_forgets_nothing),
         TEST(a_follower_is_told_the_high_watermark_its_own_fetch_moved),

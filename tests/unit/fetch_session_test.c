@@ -223,6 +223,31 @@ START_TEST(a_waiting_fetch_is_woken_by_its_partitions) {
 }
 END_TEST
 
+START_TEST(told_to_lead_followers_waits_end_and_are_short_for_a_second_and_consumers_go_on) {
+    int32_t follower_id = open_idle(1, true, 0, true);
+    int32_t consumer_id = open_idle(2, false, 0, false);
+    struct fetch_session *follower = begin(follower_id, 1, true, 0);
+    struct fetch_session *consumer = begin(consumer_id, 1, false, 0);
+    woken = 0;
+    follower->on_dirty = consumer->on_dirty = count_wake;
+    ck_assert_int_eq(fetch_session_wait_ms(follower, 500, 100), 500);
+    fetch_sessions_hurry(cache, 100);
+    ck_assert_int_eq(woken, 1);
+    ck_assert(follower->is_hurried && !consumer->is_hurried);
+    fetch_session_finish(follower, 100);
+    follower = begin(follower_id, 2, true, 100);
+    ck_assert(!follower->is_hurried);
+    ck_assert_int_lt(fetch_session_wait_ms(follower, 500, 1099), 50);
+    ck_assert_int_eq(fetch_session_wait_ms(follower, 1, 1099), 1);
+    ck_assert_int_eq(fetch_session_wait_ms(follower, 500, 1100), 500);
+    ck_assert_int_eq(fetch_session_wait_ms(consumer, 500, 101), 500);
+    fetch_sessions_hurry(cache, 200); /* nobody waits that could be woken */
+    ck_assert_int_eq(woken, 1);
+    fetch_session_finish(follower, 200);
+    fetch_session_finish(consumer, 200);
+}
+END_TEST
+
 START_TEST(wrong_ids_epochs_and_kinds_are_refused) {
     int32_t id = open_idle(1, false, 0, false);
     ck_assert_int_eq(refused(id == 7 ? 8 : 7, 1, false), KAFKA_FETCH_SESSION_ID_NOT_FOUND);
@@ -328,6 +353,7 @@ int main(void) {
         TEST(a_moved_high_watermark_or_start_is_news_and_ends_a_followers_wait),
         TEST(who_names_a_partition_again_and_came_no_further_is_answered_again),
         TEST(a_waiting_fetch_is_woken_by_its_partitions),
+        TEST(told_to_lead_followers_waits_end_and_are_short_for_a_second_and_consumers_go_on),
         TEST(wrong_ids_epochs_and_kinds_are_refused),
         TEST(a_full_fetch_closes_the_session_it_names_even_while_that_waits),
         TEST(forgetting_the_last_partition_closes_the_session),
