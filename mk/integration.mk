@@ -29,9 +29,15 @@ $(BUILD)/tests/count_allocations.so: tests/integration/count_allocations.c
 .PHONY: witness
 witness: $(WITNESS) $(EXPIRE) $(BUILD)/tests/count_allocations.so
 
-$(BUILD)/tests/replay: $(BUILD)/obj/tests/bench/replay.o $(LIBRARY)
+# Clients that cost little, the least a broker could cost, and an open-loop client of librdkafka.
+BENCH_WIRE := $(BUILD)/obj/tests/bench/wire.o
+$(BUILD)/tests/replay $(BUILD)/tests/load $(BUILD)/tests/floor: $(BUILD)/tests/%: $(BUILD)/obj/tests/bench/%.o $(BENCH_WIRE) $(LIBRARY)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) $^ $(LIBS) -o $@
+$(BUILD)/tests/open_loop: $(BUILD)/obj/tests/bench/open_loop.o $(LIBRARY)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) $^ -lrdkafka $(LIBS) -o $@
+$(BENCH_WIRE) $(BUILD)/obj/tests/bench/replay.o $(BUILD)/obj/tests/bench/load.o $(BUILD)/obj/tests/bench/floor.o: | $(GENERATED) $(MESSAGE_INDEX)
 
 BENCH_PROGRAMS := $(BUILD)/tests/bench_groups $(BUILD)/tests/bench_compaction
 

@@ -1,0 +1,249 @@
+/* Producers and consumers of librdkafka at a fixed rate: the same program for every system. The load is open: a record
+ * is due when the clock says so, and its latency counts from then, so that a system that stands still is charged for
+ * it.
+ *
+ *   open_loop produce BROKERS TOPIC PARTITIONS RATE SECONDS VALUE_BYTES [KEY=VALUE...]   until SIGTERM or SECONDS are
+ * over open_loop consume BROKERS TOPIC PARTITIONS RECORDS                  until so many records came; each is checked
+ *
+ * Record n goes to partition n modulo PARTITIONS. Settings of librdkafka may follow. A value holds the checksum of the
+ * rest 4, nothing 4, its number 8, when it was due 8 (nanoseconds), filler. The producer prints one JSON object:
+ * records, those that failed, latency percentiles, the longest time without any acknowledgement, the longest wait of
+ * one record, and with a first line "acked" when the first acknowledgement came. The consumer proves that every
+ * partition has its numbers once, in order, from the first on without a gap. Status 1: it has not. */
+#include <inttypes.h>
+#include <librdkafka/rdkafka.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "broker/base/bytes.h"
+#include "broker/base/check.h"
+#include "broker/base/crc32c.h"
+
+#define VALUE_HEADER 24
+#define PARTITIONS_MAX 8192
+#define CONSUME_SECONDS_MAX 120
+#define FLUSH_MS_MAX 120000
+
+static volatile sig_atomic_t stopping;
+
+struct tally {
+    int64_t acked;
+    int64_t failed;
+    int64_t last_ack_ns;
+    int64_t longest_silence_ns;
+    float *latencies;
+    size_t capacity;
+};
+
+static void on_signal(int number) {
+    (void)number;
+    stopping = 1;
+}
+
+static int64_t now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static void set(rd_kafka_conf_t *conf, const char *key, const char *value) {
+    char why[256];
+    if (rd_kafka_conf_set(conf, key, value, why, sizeof why) != RD_KAFKA_CONF_OK) {
+        fprintf(stderr, "open_loop: %s\n", why);
+        exit(2);
+    }
+}
+
+static void on_delivery(rd_kafka_t *client, const rd_kafka_message_t *message, void *context) {
+    (void)client;
+    struct tally *tally = context;
+    int64_t now = now_ns();
+    if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        tally->failed++;
+        return;
+    }
+    if (tally->acked == 0) {
+        printf("acked %" PRId64 "\n", now);
+        fflush(stdout);
+    }
+    if (tally->last_ack_ns > 0 && now - tally->last_ack_ns > tally->longest_silence_ns) {
+        tally->longest_silence_ns = now - tally->last_ack_ns;
+    }
+    tally->last_ack_ns = now;
+    CHECK((size_t)tally->acked < tally->capacity);
+    tally->latencies[tally->acked++] = (float)((double)(now - load_i64((const uint8_t *)message->payload + 16)) / 1e6);
+}
+
+static int by_size(const void *a, const void *b) {
+    float x = *(const float *)a;
+    float y = *(const float *)b;
+    return x < y ? -1 : x > y;
+}
+
+static double cpu_seconds(void) {
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+static void report(struct tally *tally, int64_t sent, double seconds) {
+    printf("{\"records\": %" PRId64 ", \"sent\": %" PRId64 ", \"failed\": %" PRId64
+           ", \"seconds\": %.3f, \"client_cpu\": %.3f, \"silence_ms\": %.3f",
+           tally->acked, sent, tally->failed, seconds, cpu_seconds(), (double)tally->longest_silence_ns / 1e6);
+    if (tally->acked > 0) {
+        qsort(tally->latencies, (size_t)tally->acked, sizeof *tally->latencies, by_size);
+        double shares[] = {0.5, 0.99, 0.999, 1};
+        const char *names[] = {"p50_ms", "p99_ms", "p999_ms", "max_ms"};
+        for (size_t i = 0; i < 4; i++) {
+            printf(", \"%s\": %.4f", names[i],
+                   (double)tally->latencies[(size_t)(shares[i] * (double)(tally->acked - 1))]);
+        }
+    }
+    printf("}\n");
+}
+
+static rd_kafka_t *client_of(rd_kafka_type_t type, rd_kafka_conf_t *conf) {
+    char why[256];
+    rd_kafka_t *client = rd_kafka_new(type, conf, why, sizeof why);
+    if (client == NULL) {
+        fprintf(stderr, "open_loop: %s\n", why);
+        exit(2);
+    }
+    return client;
+}
+
+static int produce(char **args, int settings) {
+    int32_t partitions = (int32_t)strtol(args[2], NULL, 10);
+    double rate = strtod(args[3], NULL);
+    double seconds = strtod(args[4], NULL);
+    size_t size = strtoull(args[5], NULL, 10);
+    CHECK(size >= VALUE_HEADER && rate > 0 && partitions > 0);
+    struct tally tally = {.capacity = (size_t)(rate * seconds) + 1000};
+    tally.latencies = xcalloc(tally.capacity, sizeof *tally.latencies);
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    set(conf, "bootstrap.servers", args[0]);
+    set(conf, "enable.idempotence", "true");
+    set(conf, "linger.ms", "1");
+    set(conf, "message.timeout.ms", "120000");
+    set(conf, "retry.backoff.ms", "20");
+    set(conf, "reconnect.backoff.ms", "20");
+    set(conf, "reconnect.backoff.max.ms", "100");
+    set(conf, "topic.metadata.refresh.fast.interval.ms", "20");
+    set(conf, "log_level", "2");
+    for (int i = 0; i < settings; i++) {
+        char *equals = strchr(args[6 + i], '=');
+        CHECK(equals != NULL);
+        *equals = '\0';
+        set(conf, args[6 + i], equals + 1);
+    }
+    rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+    rd_kafka_conf_set_opaque(conf, &tally);
+    rd_kafka_t *client = client_of(RD_KAFKA_PRODUCER, conf);
+    uint8_t *value = xcalloc(1, size);
+    int64_t began = now_ns();
+    int64_t sent = 0;
+    while (!stopping && now_ns() - began < (int64_t)(seconds * 1e9)) {
+        int64_t due_ns = began + (int64_t)((double)sent * 1e9 / rate);
+        int64_t wait_ns = due_ns - now_ns();
+        if (wait_ns > 0) {
+            rd_kafka_poll(client, (int)(wait_ns / 1000000));
+            continue;
+        }
+        store_i64(value + 8, sent);
+        store_i64(value + 16, due_ns);
+        store_u32(value, crc32c(0, value + 4, size - 4));
+        rd_kafka_resp_err_t error =
+            rd_kafka_producev(client, RD_KAFKA_V_TOPIC(args[1]), RD_KAFKA_V_PARTITION((int32_t)(sent % partitions)),
+                              RD_KAFKA_V_VALUE(value, size), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
+        if (error == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
+            rd_kafka_poll(client, 1);
+        } else if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
+            fprintf(stderr, "open_loop: %s\n", rd_kafka_err2str(error));
+            return 1;
+        } else {
+            sent++;
+        }
+        if (sent % 64 == 0) {
+            rd_kafka_poll(client, 0);
+        }
+    }
+    rd_kafka_flush(client, FLUSH_MS_MAX);
+    report(&tally, sent, (double)(now_ns() - began) / 1e9);
+    return tally.acked == sent && tally.failed == 0 ? 0 : 1;
+}
+
+static int check_record(const rd_kafka_message_t *message, int32_t partitions, int64_t *next) {
+    const uint8_t *value = message->payload;
+    int32_t p = message->partition;
+    if (message->len < VALUE_HEADER || load_u32(value) != crc32c(0, value + 4, message->len - 4)) {
+        fprintf(stderr, "open_loop: partition %" PRId32 " has a value with a wrong checksum at %" PRId64 "\n", p,
+                message->offset);
+        return 1;
+    }
+    if (p < 0 || p >= partitions || load_i64(value + 8) != next[p] * partitions + p) {
+        fprintf(stderr, "open_loop: partition %" PRId32 " has record %" PRId64 " where %" PRId64 " belongs\n", p,
+                load_i64(value + 8), next[p] * partitions + p);
+        return 1;
+    }
+    next[p]++;
+    return 0;
+}
+
+static int consume(char **args) {
+    static int64_t next[PARTITIONS_MAX];
+    int32_t partitions = (int32_t)strtol(args[2], NULL, 10);
+    int64_t wanted = strtoll(args[3], NULL, 10);
+    CHECK(partitions > 0 && partitions <= PARTITIONS_MAX);
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    set(conf, "bootstrap.servers", args[0]);
+    set(conf, "group.id", "open-loop");
+    set(conf, "enable.auto.commit", "false");
+    set(conf, "auto.offset.reset", "earliest");
+    set(conf, "log_level", "2");
+    rd_kafka_t *client = client_of(RD_KAFKA_CONSUMER, conf);
+    rd_kafka_poll_set_consumer(client);
+    rd_kafka_topic_partition_list_t *all = rd_kafka_topic_partition_list_new(partitions);
+    for (int32_t p = 0; p < partitions; p++) {
+        rd_kafka_topic_partition_list_add(all, args[1], p)->offset = RD_KAFKA_OFFSET_BEGINNING;
+    }
+    CHECK(rd_kafka_assign(client, all) == RD_KAFKA_RESP_ERR_NO_ERROR);
+    int64_t began = now_ns();
+    int64_t count = 0;
+    int status = 0;
+    while (count < wanted && status == 0 && now_ns() - began < (int64_t)CONSUME_SECONDS_MAX * 1000000000) {
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(client, 200);
+        if (message != NULL && message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+            status = check_record(message, partitions, next);
+            count++;
+        }
+        if (message != NULL) {
+            rd_kafka_message_destroy(message);
+        }
+    }
+    printf("{\"records\": %" PRId64 ", \"seconds\": %.3f, \"client_cpu\": %.3f}\n", count,
+           (double)(now_ns() - began) / 1e9, cpu_seconds());
+    if (status == 0 && count != wanted) {
+        fprintf(stderr, "open_loop: %" PRId64 " records were acknowledged, %" PRId64 " came\n", wanted, count);
+        status = 1;
+    }
+    return status;
+}
+
+int main(int count, char **args) {
+    signal(SIGTERM, on_signal);
+    signal(SIGINT, on_signal);
+    if (count >= 8 && strcmp(args[1], "produce") == 0) {
+        return produce(args + 2, count - 8);
+    }
+    if (count == 6 && strcmp(args[1], "consume") == 0) {
+        return consume(args + 2);
+    }
+    fputs("usage: open_loop produce|consume ... (see the head of open_loop.c)\n", stderr);
+    return 2;
+}

@@ -1,0 +1,72 @@
+"""One table on one screen from the samples of a run."""
+import statistics
+
+import request_rows
+import state_rows
+
+
+def values_of(samples, row, system):
+    """By pair; a pair whose block failed its check has none."""
+    return {sample["pair"]: sample["value"] for sample in samples
+            if sample.get("row") == row and sample.get("system") == system and sample.get("is_kept")
+            and "failure" not in sample}
+
+
+def short(value):
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def spread(numbers):
+    if not numbers:
+        return "-"
+    return f"{statistics.median(numbers):.2f} [{min(numbers):.2f}..{max(numbers):.2f}]"
+
+
+def middle(numbers):
+    return statistics.median(numbers) if numbers else None
+
+
+def ratios(over, under):
+    return [over[pair] / under[pair] for pair in sorted(over) if pair in under and under[pair] > 0]
+
+
+def verdict(row, of_floor, of_apache, ours):
+    """Met when the median is, and all pairs but one; a goal in absolute numbers by the median."""
+    judged = []
+    if row.get("goal_value") is not None and ours:
+        judged.append(statistics.median(ours) <= row["goal_value"])
+    if row.get("goal_floor") and of_floor:
+        judged.append(statistics.median(of_floor) <= row["goal_floor"])
+    if row.get("goal_apache") and of_apache:
+        judged.append(statistics.median(of_apache) >= row["goal_apache"])
+    return "-" if not judged else "met" if all(judged) else "NOT MET"
+
+
+def goal_of(row):
+    if row.get("goal_value") is not None:
+        return short(row["goal_value"])
+    return f"{row['goal_floor']}x" if row.get("goal_floor") else "-"
+
+
+def table(samples):
+    head = ("row", "unit", "ours", "floor", "ours / floor", "goal", "Apache", "Apache / ours", "goal", "")
+    lines = [head]
+    rows = request_rows.ROWS + state_rows.ROWS
+    for row in rows:
+        ours, floor, apache = (values_of(samples, row["name"], name) for name in ("ours", "floor", "apache"))
+        failures = [sample for sample in samples if sample.get("row") == row["name"] and "failure" in sample]
+        if not ours and not failures:
+            continue
+        of_floor, of_apache = ratios(ours, floor), ratios(apache, ours)
+        refused = f", {len(failures)} refused" if failures else ""
+        lines.append((row["title"], row["unit"], short(middle(list(ours.values()))), short(middle(list(floor.values()))),
+                      spread(of_floor), goal_of(row), short(middle(list(apache.values()))), spread(of_apache),
+                      f"{row['goal_apache']}x" if row.get("goal_apache") else "-",
+                      verdict(row, of_floor, of_apache, list(ours.values())) + refused))
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    text = "\n".join("  ".join(word.ljust(width) for word, width in zip(line, widths)).rstrip() for line in lines)
+    kept = [sample for sample in samples if sample.get("is_kept")]
+    noisy = sum(bool(sample.get("is_noisy")) for sample in kept)
+    return f"{text}\n{len(kept)} blocks, {noisy} of them beside noise that three tries did not avoid"

@@ -1,0 +1,262 @@
+"""Rows about what a cluster is and does besides serving requests: memory, idleness, starting, dying, growing. No floor has
+these; goals are absolute, and ratios to Apache Kafka."""
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+
+import machine
+import request_rows
+from systems import BUILD, PROGRAMS, Failure, await_true, cpu_of, rss_of, run
+
+OPEN_LOOP = os.path.join(PROGRAMS, "open_loop")
+PARTITIONS = (100, 1000, 4000)  # made one after the other in one cluster
+START_PARTITIONS = (0, 1000, 5000)
+IDLE_SECONDS = 30
+RATE = 2000  # records a second while brokers die and restart
+REPEATS = 5
+START_REPEATS = 5
+START_BASE_PORTS = {"ours": 27400, "apache": 27500}
+
+
+def state_row(name, title, unit, goal, goal_apache):
+    return {"name": name, "title": title, "unit": unit, "goal_value": goal, "goal_apache": goal_apache}
+
+
+ROWS = [
+    state_row("one-beside-p50", "one at a time beside 5,000 idle partitions: p50", "ms", None, 40),
+    state_row("one-beside", "- in times itself alone", "x", 1.3, None),
+    state_row("rss-0", "RSS a broker, 100 partitions", "MB", 25, 10),
+    state_row("rss-1", "RSS a broker, 1,100 partitions", "MB", 40, 10),
+    state_row("rss-2", "RSS a broker, 5,100 partitions", "MB", 75, 10),
+    state_row("idle-0", "idle CPU of three brokers, 100 partitions", "%", 0.2, 14),
+    state_row("idle-1", "idle CPU of three brokers, 1,100 partitions", "%", 0.5, 14),
+    state_row("idle-2", "idle CPU of three brokers, 5,100 partitions", "%", 1, 14),
+    state_row("start-0", "start to first produce, empty", "s", 0.2, 10),
+    state_row("start-1", "start to first produce, 1,000 partitions", "s", 0.4, 10),
+    state_row("start-2", "start to first produce, 5,000 partitions", "s", 0.6, 10),
+    state_row("kill-leader", "SIGKILL the leader of 100: longest silence", "s", 0.5, 14),
+    state_row("rolling-silence", "rolling restart: longest time without an ack", "s", 0.1, 10),
+    state_row("rolling-wait", "rolling restart: longest wait of a message", "s", 0.3, 20),
+    state_row("create-1000", "create 1,000 partitions RF=3 until in sync", "s", 0.8, 8),
+    state_row("kill-controller", "controller killed, 1,100: a topic can be made, after expiry", "s", 0.4, 10),
+]
+
+
+class OpenLoop:
+    """A producer that runs beside what is done to the brokers; its records are read back and compared afterwards."""
+
+    def __init__(self, system, topic, partitions, rate=RATE):
+        self.system, self.topic, self.partitions = system, topic, partitions
+        self.child = subprocess.Popen([OPEN_LOOP, "produce", system.bootstrap(), topic, str(partitions), str(rate), "600",
+                                       "100"], stdout=subprocess.PIPE, text=True)
+        if not self.child.stdout.readline().startswith("acked"):
+            raise Failure("the open loop got no acknowledgement")
+        time.sleep(1)  # a second of quiet load before anything is done to the brokers
+
+    def end(self):
+        time.sleep(1)
+        self.child.send_signal(signal.SIGTERM)
+        out, _ = self.child.communicate(timeout=180)
+        if self.child.returncode != 0:
+            raise Failure(f"not every record was acknowledged: {out.strip()}")
+        done = json.loads(out.strip().splitlines()[-1])
+        run(OPEN_LOOP, "consume", self.system.bootstrap(), self.topic, self.partitions, done["records"], timeout=180)
+        return done
+
+
+def note(bench, row, system, value, **more):
+    sample = dict({"row": row, "system": system.name, "pair": more.pop("pair", 0), "value": value, "is_kept": True,
+                   "is_noisy": False, "at": time.time()}, **more)
+    bench.note(sample)
+    print(f"  {row:15} {system.name:7} {sample['pair']}: {value:.3f}", flush=True)
+
+
+def attempt(bench, row, system, action, *words):
+    """A row whose correctness check fails has no number, and the others go on."""
+    try:
+        action(bench, system, *words)
+    except Failure as failure:
+        bench.note({"row": row, "system": system.name, "pair": 0, "failure": str(failure), "is_kept": True})
+        print(f"  {row:15} {system.name:7} NO NUMBER: {failure}", flush=True)
+
+
+def scaled(bench, count):
+    return count if bench.scale >= 1 or count == 0 else max(6, int(count * bench.scale))
+
+
+def measure_rss(bench, system, step):
+    for pair, pid in enumerate(system.pids()):
+        note(bench, f"rss-{step}", system, rss_of(pid), pair=pair)
+
+
+def measure_idle(bench, system, step):
+    seconds = max(5, IDLE_SECONDS * min(1, bench.scale))
+    time.sleep(min(10, seconds))  # what creation left to be done
+    for pair in range(3):
+        pids = system.pids()
+        before = machine.Snapshot(pids)
+        time.sleep(seconds)
+        sample = machine.between(before, machine.Snapshot(pids))
+        note(bench, f"idle-{step}", system, sample["broker_cpu"] / sample["wall"] * 100, pair=pair, raw=sample)
+
+
+def grow(bench, system, step):
+    """The next partitions; the second step is a row."""
+    count = scaled(bench, PARTITIONS[step])
+    began = time.monotonic()
+    system.create(f"state-{step}", count, 3, spread=True)
+    if step == 1:
+        note(bench, "create-1000", system, time.monotonic() - began, partitions=count)
+
+
+def one_at_a_time(bench, system, pair):
+    row = dict(next(row for row in request_rows.ROWS if row["name"] == "one-p50"), name="one-beside")
+    return request_rows.run_block(bench, row, system, max(200, int(5000 * bench.scale)))["value"], pair
+
+
+def revive(system, number):
+    system.start_broker(number)
+    system.await_brokers()
+
+
+def kill_leader(bench, system):
+    count = scaled(bench, PARTITIONS[0])
+    topic = "killed"
+    system.create(topic, count, 3)
+    for pair in range(REPEATS if bench.scale >= 1 else 1):
+        system.topics("--delete", "--topic", topic) if pair else None
+        if pair:
+            topic = f"killed-{pair}"
+            system.create(topic, count, 3)
+        loop = OpenLoop(system, topic, count)
+        system.processes.end("broker-1", signal.SIGKILL)
+        time.sleep(30 if system.is_slow_to_start else 3)  # longer than anybody needs to notice
+        done = loop.end()
+        note(bench, "kill-leader", system, done["silence_ms"] / 1e3, pair=pair, raw=done)
+        revive(system, 1)
+        system.await_in_sync(topic, count, 3)
+
+
+def rolling_restart(bench, system):
+    count = scaled(bench, PARTITIONS[0])
+    for pair in range(REPEATS if bench.scale >= 1 else 1):
+        topic = f"rolling-{pair}"
+        system.create(topic, count, 3, spread=True)
+        loop = OpenLoop(system, topic, count)
+        for number in range(1, 4):
+            system.processes.end(f"broker-{number}", signal.SIGTERM)
+            revive(system, number)
+            system.await_in_sync(topic, count, 3)
+        done = loop.end()
+        note(bench, "rolling-silence", system, done["silence_ms"] / 1e3, pair=pair, raw=done)
+        note(bench, "rolling-wait", system, done["max_ms"] / 1e3, pair=pair)
+        system.delete(topic)
+
+
+def shell(system, *words):
+    return run(os.path.join(BUILD, "bin", "zookeeper-shell"), f"127.0.0.1:{system.zookeeper_port}", *words, timeout=30)
+
+
+def kill_controller(bench, system):
+    """From when the dead controller's registration is gone until a topic has been made by the one after it."""
+    for pair in range(REPEATS if bench.scale >= 1 else 1):
+        number = int(re.search(r'"brokerid": *(\d+)', shell(system, "get", "/controller")).group(1))
+        survivor = f"127.0.0.1:{system.base_port + number % 3 + 1}"
+        system.processes.end(f"broker-{number}", signal.SIGKILL)
+        killed = time.monotonic()
+        await_true(120, "the registration to go", lambda n=number: str(n) not in re.findall(
+            r"\d+", shell(system, "ls", "/brokers/ids").split("[")[-1]))
+        expired = time.monotonic()
+
+        def made(name=f"after-{pair}", broker=survivor):
+            try:
+                run(os.path.join(BUILD, "bin", "kafka-topics"), "--bootstrap-server", broker, "--create", "--topic", name,
+                    "--partitions", 1, "--replication-factor", 2, timeout=30)
+                return True
+            except Failure as failure:
+                return "already exists" in str(failure)
+        await_true(120, "a topic to be made", made)
+        done = time.monotonic()
+        note(bench, "kill-controller", system, done - expired, pair=pair, in_all=done - killed)
+        revive(system, number)
+        system.await_in_sync("state-1", scaled(bench, PARTITIONS[1]), 3)
+
+
+def beside_idle(bench, system, alone):
+    for pair in range(REPEATS if bench.scale >= 1 else 1):
+        value, _ = one_at_a_time(bench, system, pair)
+        note(bench, "one-beside-p50", system, value, pair=pair)
+        note(bench, "one-beside", system, value / alone[system.name], pair=pair, alone=alone[system.name])
+
+
+def start_times(bench, kind, step):
+    """One broker and its ZooKeeper: from exec until a produce request is acknowledged, after a clean stop."""
+    count = scaled(bench, START_PARTITIONS[step])
+    path = bench.directory(f"start-{kind.name}-{step}", 8 if bench.scale >= 1 else 2)
+    system = kind(path, START_BASE_PORTS[kind.name], brokers=1, settings={"offsets.topic.replication.factor": 1})
+    try:
+        system.start()
+        system.create("first", 1, 1)
+        if count > 0:
+            system.create("others", count, 1)
+        first = [os.path.join(PROGRAMS, "load"), "produce", "127.0.0.1", str(system.port), "first", "1", "300", "200", "1",
+                 "1", "1", "1", "0"]
+        for pair in range(START_REPEATS if bench.scale >= 1 else 1):
+            system.processes.end("broker-1", signal.SIGTERM)
+            began = time.monotonic()
+            system.spawn_broker(1)
+            await_true(120, "the first produce", lambda: subprocess.run(
+                first, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0)
+            note(bench, f"start-{step}", system, time.monotonic() - began, pair=pair, partitions=count)
+            system.await_brokers()
+    finally:
+        system.stop()
+        bench.disks.pop(os.path.basename(path)).remove()
+
+
+def run_all(bench, kinds, wanted):
+    def is_wanted(*rows):
+        return wanted is None or any(row in wanted for row in rows)
+
+    for step in range(3):
+        for kind in kinds:
+            if is_wanted(f"start-{step}"):
+                try:
+                    start_times(bench, kind, step)
+                except Failure as failure:
+                    bench.note({"row": f"start-{step}", "system": kind.name, "pair": 0, "failure": str(failure),
+                                "is_kept": True})
+                    print(f"  start-{step} {kind.name} NO NUMBER: {failure}", flush=True)
+    names = [row["name"] for row in ROWS if not row["name"].startswith("start-")]
+    if not is_wanted(*names):
+        return
+    systems = []
+    bench.systems = {}
+    for kind in kinds:
+        system = kind(bench.directory(f"state-{kind.name}", 12 if bench.scale >= 1 else 4), START_BASE_PORTS[kind.name] + 50)
+        bench.systems[kind.name] = system
+        systems.append(system)
+        system.start()
+    alone = {}
+    for step in range(3):
+        for system in systems:
+            grow(bench, system, step)
+        for system in systems:
+            if step == 0 and is_wanted("one-beside", "one-beside-p50"):
+                alone[system.name], _ = one_at_a_time(bench, system, 0)
+            for row, action in ((f"rss-{step}", measure_rss), (f"idle-{step}", measure_idle)):
+                if is_wanted(row):
+                    attempt(bench, row, system, action, step)
+            if step == 0 and is_wanted("kill-leader"):
+                attempt(bench, "kill-leader", system, kill_leader)
+            if step == 0 and is_wanted("rolling-silence", "rolling-wait"):
+                attempt(bench, "rolling-silence", system, rolling_restart)
+            if step == 1 and is_wanted("kill-controller"):
+                attempt(bench, "kill-controller", system, kill_controller)
+            if step == 2 and is_wanted("one-beside", "one-beside-p50"):
+                attempt(bench, "one-beside", system, beside_idle, alone)
+    for system in systems:
+        system.stop()
