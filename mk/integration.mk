@@ -46,10 +46,30 @@ $(BENCH_PROGRAMS): $(BUILD)/tests/bench_%: $(BUILD)/obj/tests/bench/%.o $(TEST_L
 	$(Q)$(CC) $(LDFLAGS) $^ -lcheck -lsubunit -lrt $(LIBS) -o $@
 $(BENCH_PROGRAMS:$(BUILD)/tests/bench_%=$(BUILD)/obj/tests/bench/%.o): | $(GENERATED) $(MESSAGE_INDEX)
 
-.PHONY: bench
-## make bench           what a broker costs: requests, groups, compaction, starting, dying; beside the goals
-bench: deps $(BENCH_PROGRAMS)
-	@$(MAKE) -s all
+.PHONY: bench bench-apache bench-parts bench-failover
+BENCH_LOADS := $(BUILD)/tests/load $(BUILD)/tests/floor $(BUILD)/tests/open_loop $(BUILD)/tests/replay
+BENCH_RUN = BUILD=$(BUILD) tests/bench/bench --out $(BUILD)/bench/results.jsonl $(BENCH)
+## make bench           what brokers cost beside the floor: one table; samples and plots in build/bench (BENCH='--pairs 5 ...')
+bench: deps
+	@scripts/deps.sh bench
+	@$(MAKE) -s all $(BENCH_LOADS)
+	@$(BENCH_RUN)
+	@tests/bench/plot $(BUILD)/bench/results.jsonl
+
+## make bench-apache    the same with Apache Kafka 3.9.2 in turn, which Maven fetches
+bench-apache: deps
+	@scripts/deps.sh apache
+	@scripts/deps.sh bench
+	@$(MAKE) -s all $(BENCH_LOADS)
+	@BUILD=$(BUILD) tests/apache/fetch
+	@$(BENCH_RUN) --apache
+	@tests/bench/plot $(BUILD)/bench/results.jsonl
+
+## make bench-parts     group coordinator and compaction, each without a network
+bench-parts: deps $(BENCH_PROGRAMS)
 	@for program in $(BENCH_PROGRAMS); do CK_FORK=no $$program || exit 1; done
-	@tests/bench/run
+
+## make bench-failover how long producers wait when the leader of 100 partitions is killed
+bench-failover: deps
+	@$(MAKE) -s all
 	@tests/bench/failover

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what building, running and testing need. The only place with package names. Quiet and quick when all is there.
-# deps.sh [apache | deploy]: also what fetches and drives Apache Kafka for `make test-apache`; or what boots hosts for
-# `make test-deploy` and checks its plays.
+# deps.sh [apache | deploy | bench]: also what fetches and drives Apache Kafka for `make test-apache`; or what boots hosts
+# for `make test-deploy` and checks its plays; or what `make bench` makes file systems and networks with, and plots.
 set -euo pipefail
 
 build="gcc libc6-dev make git libev-dev libzookeeper-mt-dev libisal-dev libssl-dev zlib1g-dev liblz4-dev libsnappy-dev libzstd-dev
@@ -9,6 +9,8 @@ build="gcc libc6-dev make git libev-dev libzookeeper-mt-dev libisal-dev libssl-d
 run="libzookeeper-java libslf4j-java openjdk-17-jre-headless procps"
 test="check libsubunit-dev librdkafka-dev kcat python3 python3-kafka clang clang-format libclang-rt-14-dev strace valgrind curl"
 [ "${1:-}" != apache ] || test+=" maven openjdk-17-jdk-headless"
+
+[ "${1:-}" != bench ] || test+=" gnuplot-nox iproute2 e2fsprogs util-linux"
 
 [ "${1:-}" != deploy ] || test+=" systemd-container mmdebstrap openssh-client iproute2 nftables apt-utils binutils ansible-core ansible-lint yamllint"
 

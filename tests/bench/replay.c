@@ -12,16 +12,10 @@
  * librdkafka costs about a core-second per million records, more than the broker does, so that a benchmark with it
  * measures the client. Prints "requests N bytes B seconds S". */
 #include <inttypes.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "broker/base/bytes.h"
 #include "broker/base/check.h"
@@ -35,111 +29,17 @@
 #include "generated/protocol/offset_commit.h"
 #include "generated/protocol/produce.h"
 #include "generated/protocol/sync_group.h"
+#include "tests/bench/wire.h"
 
-#define PRODUCE_VERSION 8 /* the last before flexible encoding: a header that is easy to write by hand */
-#define FETCH_VERSION 11
+#define VALUE_BYTES 1024
 #define FIND_VERSION 2
 #define JOIN_VERSION 3 /* the last in which a member without an id is let in at once */
 #define SYNC_VERSION 3
 #define HEARTBEAT_VERSION 3
 #define COMMIT_VERSION 7
-#define HEADER_SIZE 16 /* size 4, key 2, version 2, correlation 4, client id "bm" 4 */
-#define ANSWER_BYTES_MAX ((size_t)64 * 1024 * 1024)
-
-static double now_seconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
-static int connect_to(const char *host, const char *port) {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
-    struct addrinfo *found = NULL;
-    CHECK(getaddrinfo(host, port, &hints, &found) == 0);
-    int fd = socket(found->ai_family, SOCK_STREAM, 0);
-    if (fd < 0 || connect(fd, found->ai_addr, found->ai_addrlen) != 0) {
-        perror("replay: connect");
-        exit(1);
-    }
-    freeaddrinfo(found);
-    int on = 1;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    return fd;
-}
-
-static void send_all(int fd, const uint8_t *data, size_t size) {
-    while (size > 0) {
-        ssize_t sent = send(fd, data, size, MSG_NOSIGNAL);
-        if (sent <= 0) {
-            perror("replay: send");
-            exit(1);
-        }
-        data += sent;
-        size -= (size_t)sent;
-    }
-}
-
-static void receive_all(int fd, uint8_t *data, size_t size) {
-    while (size > 0) {
-        ssize_t got = recv(fd, data, size, MSG_WAITALL);
-        if (got <= 0) {
-            fputs("replay: the broker closed the connection\n", stderr);
-            exit(1);
-        }
-        data += got;
-        size -= (size_t)got;
-    }
-}
-
-static void write_header(struct writer *w, size_t body_size, int16_t key, int16_t version) {
-    writer_i32(w, (int32_t)(HEADER_SIZE - 4 + body_size));
-    writer_i16(w, key);
-    writer_i16(w, version);
-    writer_i32(w, 1);
-    writer_i16(w, 2);
-    writer_bytes(w, "bm", 2);
-}
-
-/* One batch of 1 KiB records, uncompressed. */
-static uint8_t *make_batch(size_t size_wanted, int32_t *ret_size) {
-    size_t capacity = size_wanted + 2048;
-    uint8_t *batch = xcalloc(1, capacity);
-    struct writer w = writer_of(batch + BATCH_HEADER_SIZE, capacity - BATCH_HEADER_SIZE);
-    static const uint8_t value[1024];
-    size_t value_size = MIN(sizeof value, size_wanted);
-    int32_t count = 0;
-    do {
-        int32_t body = (int32_t)(1 + varlong_size(0) + varint_size(count) + varint_size(-1) +
-                                 varint_size((int32_t)value_size) + value_size + varint_size(0));
-        writer_varint(&w, body);
-        writer_i8(&w, 0);
-        writer_varlong(&w, 0);
-        writer_varint(&w, count);
-        writer_varint(&w, -1);
-        writer_varint(&w, (int32_t)value_size);
-        writer_bytes(&w, value, value_size);
-        writer_varint(&w, 0);
-        count++;
-    } while (writer_size(&w) + value_size < size_wanted);
-    CHECK(!w.failed);
-    size_t size = BATCH_HEADER_SIZE + writer_size(&w);
-    store_i32(batch + BATCH_AT_LENGTH, (int32_t)(size - BATCH_OVERHEAD));
-    store_i32(batch + BATCH_AT_LEADER_EPOCH, -1);
-    batch[BATCH_AT_MAGIC] = 2;
-    store_i32(batch + BATCH_AT_LAST_OFFSET_DELTA, count - 1);
-    store_i64(batch + BATCH_AT_BASE_TIMESTAMP, (int64_t)time(NULL) * 1000);
-    store_i64(batch + BATCH_AT_MAX_TIMESTAMP, (int64_t)time(NULL) * 1000);
-    store_i64(batch + BATCH_AT_PRODUCER_ID, -1);
-    store_i16(batch + BATCH_AT_PRODUCER_EPOCH, -1);
-    store_i32(batch + BATCH_AT_BASE_SEQUENCE, -1);
-    store_i32(batch + BATCH_AT_RECORD_COUNT, count);
-    store_u32(batch + BATCH_AT_CRC, crc32c(0, batch + BATCH_AT_ATTRIBUTES, size - BATCH_AT_ATTRIBUTES));
-    *ret_size = (int32_t)size;
-    return batch;
-}
 
 static int produce(char **args) {
-    int fd = connect_to(args[0], args[1]);
+    int fd = wire_connect(args[0], args[1]);
     int64_t requests = strtoll(args[4], NULL, 10);
     int64_t depth = strtoll(args[5], NULL, 10);
     struct produce_request message;
@@ -147,33 +47,35 @@ static int produce(char **args) {
     message.acks = (int16_t)strtol(args[6], NULL, 10);
     message.timeout_ms = 30000;
     struct produce_request_partition_produce_data partition = {0};
-    partition.records.data = make_batch((size_t)strtoull(args[3], NULL, 10), &partition.records.size);
+    size_t batch_bytes = (size_t)strtoull(args[3], NULL, 10);
+    struct wire_batch batch = wire_batch_create(batch_bytes, (int32_t)MIN(batch_bytes, VALUE_BYTES), 0);
+    partition.records = (struct records){.data = batch.data, .size = batch.size};
     struct produce_request_topic_produce_data topic = {
         .name = str_from(args[2]), .partition_data = &partition, .partition_data_count = 1};
     message.topic_data = &topic;
     message.topic_data_count = 1;
-    size_t body_size = produce_request_encoded_size(&message, PRODUCE_VERSION);
-    uint8_t *frame = xmalloc(HEADER_SIZE + body_size);
-    struct encoder e = {.w = writer_of(frame, HEADER_SIZE + body_size)};
-    write_header(&e.w, body_size, 0, PRODUCE_VERSION);
-    produce_request_encode(&message, PRODUCE_VERSION, &e);
+    size_t body_size = produce_request_encoded_size(&message, WIRE_PRODUCE_VERSION);
+    uint8_t *frame = xmalloc(WIRE_HEADER_SIZE + body_size);
+    struct encoder e = {.w = writer_of(frame, WIRE_HEADER_SIZE + body_size)};
+    wire_header(&e.w, body_size, 0, WIRE_PRODUCE_VERSION);
+    produce_request_encode(&message, WIRE_PRODUCE_VERSION, &e);
     CHECK(!e.w.failed);
     static uint8_t answer[4096];
     struct arena arena;
     arena_init(&arena, sizeof answer * 8);
-    double began = now_seconds();
+    double began = wire_now_seconds();
     for (int64_t sent = 0, answered = 0; answered < requests;) {
         for (; sent < requests && sent - answered < depth; sent++) {
-            send_all(fd, frame, HEADER_SIZE + body_size);
+            wire_send(fd, frame, WIRE_HEADER_SIZE + body_size);
         }
-        receive_all(fd, answer, 4);
+        wire_receive(fd, answer, 4);
         size_t size = load_u32(answer);
         CHECK(size <= sizeof answer);
-        receive_all(fd, answer, size);
+        wire_receive(fd, answer, size);
         struct reader r = reader_of(answer + 4, size - 4);
         struct produce_response response;
         arena_reset(&arena, sizeof answer * 8);
-        CHECK(produce_response_decode(&r, PRODUCE_VERSION, &arena, &response) == 0);
+        CHECK(produce_response_decode(&r, WIRE_PRODUCE_VERSION, &arena, &response) == 0);
         int16_t error = response.responses[0].partition_responses[0].error_code;
         if (error != 0) {
             fprintf(stderr, "replay: the broker answered error %d\n", error);
@@ -181,14 +83,14 @@ static int produce(char **args) {
         }
         answered++;
     }
-    double seconds = now_seconds() - began;
+    double seconds = wire_now_seconds() - began;
     printf("requests %" PRId64 " bytes %" PRId64 " seconds %.3f\n", requests, requests * partition.records.size,
            seconds);
     return 0;
 }
 
 static int fetch(char **args) {
-    int fd = connect_to(args[0], args[1]);
+    int fd = wire_connect(args[0], args[1]);
     struct fetch_request message;
     fetch_request_init(&message);
     message.max_wait_ms = 500;
@@ -206,27 +108,27 @@ static int fetch(char **args) {
     message.topics = &topic;
     message.topics_count = 1;
     uint8_t frame[1024];
-    uint8_t *answer = xmalloc(ANSWER_BYTES_MAX);
+    uint8_t *answer = xmalloc(WIRE_ANSWER_BYTES_MAX);
     struct arena arena;
     arena_init(&arena, (size_t)1 << 20);
     int64_t bytes = 0;
     int64_t requests = 0;
-    double began = now_seconds();
+    double began = wire_now_seconds();
     for (;;) {
-        size_t body_size = fetch_request_encoded_size(&message, FETCH_VERSION);
+        size_t body_size = fetch_request_encoded_size(&message, WIRE_FETCH_VERSION);
         struct encoder e = {.w = writer_of(frame, sizeof frame)};
-        write_header(&e.w, body_size, 1, FETCH_VERSION);
-        fetch_request_encode(&message, FETCH_VERSION, &e);
+        wire_header(&e.w, body_size, 1, WIRE_FETCH_VERSION);
+        fetch_request_encode(&message, WIRE_FETCH_VERSION, &e);
         CHECK(!e.w.failed);
-        send_all(fd, frame, writer_size(&e.w));
-        receive_all(fd, answer, 4);
+        wire_send(fd, frame, writer_size(&e.w));
+        wire_receive(fd, answer, 4);
         size_t size = load_u32(answer);
-        CHECK(size <= ANSWER_BYTES_MAX);
-        receive_all(fd, answer, size);
+        CHECK(size <= WIRE_ANSWER_BYTES_MAX);
+        wire_receive(fd, answer, size);
         struct reader r = reader_of(answer + 4, size - 4);
         struct fetch_response response;
         arena_reset(&arena, (size_t)1 << 20);
-        CHECK(fetch_response_decode(&r, FETCH_VERSION, &arena, &response) == 0);
+        CHECK(fetch_response_decode(&r, WIRE_FETCH_VERSION, &arena, &response) == 0);
         CHECK(response.error_code == 0 && response.responses_count == 1);
         const struct fetch_response_partition_data *data = &response.responses[0].partitions[0];
         CHECK(data->error_code == 0);
@@ -251,7 +153,7 @@ static int fetch(char **args) {
         }
         CHECK(at > 0);
     }
-    printf("requests %" PRId64 " bytes %" PRId64 " seconds %.3f\n", requests, bytes, now_seconds() - began);
+    printf("requests %" PRId64 " bytes %" PRId64 " seconds %.3f\n", requests, bytes, wire_now_seconds() - began);
     return 0;
 }
 
@@ -263,10 +165,10 @@ static uint8_t small_answer[SMALL_FRAME];
 
 /* Reads one answer; a reader of its body. */
 static struct reader receive_answer(int fd) {
-    receive_all(fd, small_answer, 4);
+    wire_receive(fd, small_answer, 4);
     size_t size = load_u32(small_answer);
     CHECK(size > 4 && size <= sizeof small_answer);
-    receive_all(fd, small_answer, size);
+    wire_receive(fd, small_answer, size);
     return reader_of(small_answer + 4, size - 4);
 }
 
@@ -274,7 +176,7 @@ static struct reader receive_answer(int fd) {
     do {                                                                                                               \
         size_t body_size = name##_request_encoded_size(message, version);                                              \
         struct encoder e = {.w = writer_of(frame, sizeof frame)};                                                      \
-        write_header(&e.w, body_size, key, version);                                                                   \
+        wire_header(&e.w, body_size, key, version);                                                                    \
         name##_request_encode(message, version, &e);                                                                   \
         CHECK(!e.w.failed);                                                                                            \
         *(ret_size) = writer_size(&e.w);                                                                               \
@@ -292,7 +194,7 @@ static void refuse(const char *what, int16_t error) {
 }
 
 static int coordinator(char **args) {
-    int fd = connect_to(args[0], args[1]);
+    int fd = wire_connect(args[0], args[1]);
     struct find_coordinator_request request;
     struct find_coordinator_response response;
     struct arena arena;
@@ -302,7 +204,7 @@ static int coordinator(char **args) {
     find_coordinator_request_init(&request);
     request.key = str_from(args[2]);
     ENCODE(find_coordinator, 10, FIND_VERSION, &request, frame, &size);
-    send_all(fd, frame, size);
+    wire_send(fd, frame, size);
     struct reader r = receive_answer(fd);
     CHECK(find_coordinator_response_decode(&r, FIND_VERSION, &arena, &response) == 0);
     refuse("the question for a coordinator", response.error_code);
@@ -325,7 +227,7 @@ static struct str join(int fd, struct str group, struct arena *arena) {
     request.protocols = &range;
     request.protocols_count = 1;
     ENCODE(join_group, 11, JOIN_VERSION, &request, frame, &size);
-    send_all(fd, frame, size);
+    wire_send(fd, frame, size);
     struct reader r = receive_answer(fd);
     CHECK(join_group_response_decode(&r, JOIN_VERSION, arena, &joined) == 0);
     refuse("joining", joined.error_code);
@@ -338,7 +240,7 @@ static struct str join(int fd, struct str group, struct arena *arena) {
     sync.member_id = member;
     CHECK(joined.generation_id == 1); /* the group is new */
     ENCODE(sync_group, 14, SYNC_VERSION, &sync, frame, &size);
-    send_all(fd, frame, size);
+    wire_send(fd, frame, size);
     r = receive_answer(fd);
     CHECK(sync_group_response_decode(&r, SYNC_VERSION, arena, &synced) == 0);
     refuse("syncing", synced.error_code);
@@ -392,7 +294,7 @@ static int16_t decode_group_answer(struct reader *r, bool is_commit, struct aren
 }
 
 static int group(char **args, const char *topic) {
-    int fd = connect_to(args[0], args[1]);
+    int fd = wire_connect(args[0], args[1]);
     int64_t requests = strtoll(args[3], NULL, 10);
     int64_t depth = strtoll(args[4], NULL, 10);
     struct arena arena;
@@ -405,16 +307,16 @@ static int group(char **args, const char *topic) {
     } else {
         encode_beat(str_from(args[2]), member, frame, &size);
     }
-    double began = now_seconds();
+    double began = wire_now_seconds();
     for (int64_t sent = 0, answered = 0; answered < requests; answered++) {
         for (; sent < requests && sent - answered < depth; sent++) {
-            send_all(fd, frame, size);
+            wire_send(fd, frame, size);
         }
         struct reader r = receive_answer(fd);
         refuse(topic != NULL ? "a commit" : "a heartbeat", decode_group_answer(&r, topic != NULL, &arena));
     }
     printf("requests %" PRId64 " bytes %" PRId64 " seconds %.3f\n", requests, requests * (int64_t)size,
-           now_seconds() - began);
+           wire_now_seconds() - began);
     return 0;
 }
 

@@ -41,6 +41,8 @@ ROWS = [
     state_row("rolling-silence", "rolling restart: longest time without an ack", "s", 0.1, 10),
     state_row("rolling-wait", "rolling restart: longest wait of a message", "s", 0.3, 20),
     state_row("create-1000", "create 1,000 partitions RF=3 until in sync", "s", 0.8, 8),
+    state_row("heartbeat", "a group's heartbeat, one at a time", "us", 20, None),
+    state_row("commit", "a committed offset, RF=3, depth 5", "us", None, None),
     state_row("kill-controller", "controller killed, 1,100: a topic can be made, after expiry", "s", 0.4, 10),
 ]
 
@@ -185,6 +187,30 @@ def kill_controller(bench, system):
         system.await_in_sync("state-1", scaled(bench, PARTITIONS[1]), 3)
 
 
+def group_requests(bench, system):
+    """Heartbeats and commits of the only member of a new group, at the broker that coordinates it."""
+    replay = os.path.join(PROGRAMS, "replay")
+    requests = max(200, int(50000 * bench.scale))
+    for pair in range(REPEATS if bench.scale >= 1 else 1):
+        for row, mode, depth, more in (("heartbeat", "beat", 1, ()), ("commit", "commit", 5, ("state-0",))):
+            group = f"{row}-{pair}"
+
+            def port(group=group):
+                return run(replay, "coordinator", "127.0.0.1", system.port, group).strip()
+
+            def serves(mode=mode, more=more, group=group):
+                try:
+                    run(replay, mode, "127.0.0.1", port(), group + "-first", 1, 1, *more)
+                    return True
+                except Failure:
+                    return False
+            await_true(60, "a coordinator", serves)
+            at, before = port(), machine.Snapshot(system.pids())
+            run(replay, mode, "127.0.0.1", at, group, requests, depth, *more)
+            sample = machine.between(before, machine.Snapshot(system.pids()))
+            note(bench, row, system, sample["broker_cpu"] / requests * 1e6, pair=pair, raw=sample)
+
+
 def beside_idle(bench, system, alone):
     for pair in range(REPEATS if bench.scale >= 1 else 1):
         value, _ = one_at_a_time(bench, system, pair)
@@ -250,6 +276,8 @@ def run_all(bench, kinds, wanted):
             for row, action in ((f"rss-{step}", measure_rss), (f"idle-{step}", measure_idle)):
                 if is_wanted(row):
                     attempt(bench, row, system, action, step)
+            if step == 0 and is_wanted("heartbeat", "commit"):
+                attempt(bench, "heartbeat", system, group_requests)
             if step == 0 and is_wanted("kill-leader"):
                 attempt(bench, "kill-leader", system, kill_leader)
             if step == 0 and is_wanted("rolling-silence", "rolling-wait"):
