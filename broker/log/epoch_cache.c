@@ -13,7 +13,7 @@
 #define EPOCH_ENTRIES_MAX (1 << 20)
 
 void epoch_cache_init(struct epoch_cache *cache, const struct log_place *place) {
-    *cache = (struct epoch_cache){.place = place, .file = replaced_file_create()};
+    *cache = (struct epoch_cache){.place = place, .cut_epoch = -1, .cut_offset = -1, .file = replaced_file_create()};
 }
 
 void epoch_cache_deinit(struct epoch_cache *cache) {
@@ -39,7 +39,7 @@ static void cache_print(const struct epoch_cache *cache, struct byte_buffer *ret
     path_join(ret_path, cache->place->directory, "leader-epoch-checkpoint");
 }
 
-static int cache_write(const struct epoch_cache *cache) {
+static int cache_write(struct epoch_cache *cache) {
     struct byte_buffer text = {0};
     char path[LOG_PATH_SIZE];
     cache_print(cache, &text, path);
@@ -53,6 +53,9 @@ static int cache_write(const struct epoch_cache *cache) {
         replaced_file_write(cache->file, cache->place->disk, cache->place->directory, path, text.data, text.size);
 #endif
     byte_buffer_deinit(&text);
+    if (error == 0) {
+        cache->cut_epoch = -1;
+    }
     return error;
 }
 
@@ -96,6 +99,7 @@ static struct file_write *cache_write_later(struct epoch_cache *cache) {
 #else
     struct byte_buffer text = {0};
     char path[LOG_PATH_SIZE];
+    cache->cut_offset = -1;
     cache_print(cache, &text, path);
     return file_write_create(cache->file, cache->place->disk, cache->place->directory, path, &text);
 #endif
@@ -117,11 +121,24 @@ static bool cache_assign(struct epoch_cache *cache, int32_t epoch, int64_t offse
 }
 
 int epoch_cache_assign(struct epoch_cache *cache, int32_t epoch, int64_t offset) {
-    return cache_assign(cache, epoch, offset) ? cache_write(cache) : 0;
+    return cache_assign(cache, epoch, offset) || cache->cut_epoch >= 0 ? cache_write(cache) : 0;
 }
 
-void epoch_cache_assign_later(struct epoch_cache *cache, int32_t epoch, int64_t offset, struct file_write **ret_write) {
-    *ret_write = cache_assign(cache, epoch, offset) ? cache_write_later(cache) : NULL;
+int epoch_cache_assign_later(struct epoch_cache *cache, int32_t epoch, int64_t offset, struct file_write **ret_write) {
+    bool is_new = cache_assign(cache, epoch, offset);
+    *ret_write = NULL;
+    if (is_new && epoch == cache->cut_epoch && offset == cache->cut_offset) {
+        cache->cut_epoch = -1; /* a leader that goes on: the file has it already */
+        return 0;
+    }
+    if (epoch <= cache->cut_epoch) {
+        return cache_write(cache);
+    }
+    if (is_new) {
+        cache->cut_epoch = -1; /* a later epoch pushes it out, in the file and in recovery */
+        *ret_write = cache_write_later(cache);
+    }
+    return 0;
 }
 
 struct file_write *epoch_cache_catch_up(struct epoch_cache *cache) {
@@ -162,7 +179,7 @@ int32_t epoch_cache_epoch_at(const struct epoch_cache *cache, int64_t offset) {
     return -1;
 }
 
-int epoch_cache_truncate_from_end(struct epoch_cache *cache, int64_t offset) {
+static bool drop_from_end(struct epoch_cache *cache, int64_t offset) {
     int32_t before = cache->count;
 #ifdef MUTANT_M15 /* an epoch that begins at the new log end stays in the cache (KAFKA-10706) */
     offset++;
@@ -170,7 +187,28 @@ int epoch_cache_truncate_from_end(struct epoch_cache *cache, int64_t offset) {
     while (cache->count > 0 && cache->entries[cache->count - 1].start_offset >= offset) {
         cache->count--;
     }
-    return cache->count == before ? 0 : cache_write(cache);
+    return cache->count < before;
+}
+
+int epoch_cache_drop_from_end(struct epoch_cache *cache, int64_t offset) {
+    struct epoch_entry last = {-1, -1};
+    int32_t before = cache->count;
+    if (before > 0) {
+        last = cache->entries[before - 1];
+    }
+    if (!drop_from_end(cache, offset)) {
+        return 0;
+    }
+    if (last.start_offset > offset || cache->count < before - 1) {
+        return cache_write(cache);
+    }
+    cache->cut_epoch = last.epoch;
+    cache->cut_offset = last.start_offset;
+    return 0;
+}
+
+int epoch_cache_truncate_from_end(struct epoch_cache *cache, int64_t offset) {
+    return drop_from_end(cache, offset) || cache->cut_epoch >= 0 ? cache_write(cache) : 0;
 }
 
 void epoch_cache_truncate_from_start(struct epoch_cache *cache, int64_t offset, struct file_write **ret_write) {
@@ -189,7 +227,8 @@ void epoch_cache_truncate_from_start(struct epoch_cache *cache, int64_t offset, 
 }
 
 int epoch_cache_prepend(struct epoch_cache *cache, const struct epoch_entry *older, int32_t count) {
-    struct epoch_cache joined = {.place = cache->place, .file = cache->file};
+    struct epoch_cache joined = {
+        .place = cache->place, .cut_epoch = cache->cut_epoch, .cut_offset = cache->cut_offset, .file = cache->file};
     for (int32_t i = 0; i < count; i++) {
         cache_push(&joined, older[i].epoch, older[i].start_offset);
     }
@@ -204,7 +243,7 @@ int epoch_cache_prepend(struct epoch_cache *cache, const struct epoch_entry *old
 }
 
 int epoch_cache_clear(struct epoch_cache *cache) {
-    if (cache->count == 0) {
+    if (cache->count == 0 && cache->cut_epoch < 0) {
         return 0;
     }
     cache->count = 0;

@@ -259,8 +259,8 @@ static int write_later(struct log *log, struct file_write *write) {
 
 int log_note_epoch(struct log *log, int32_t epoch, int64_t offset) {
     struct file_write *write;
-    epoch_cache_assign_later(&log->epochs, epoch, offset, &write);
-    return write_later(log, write);
+    int error = epoch_cache_assign_later(&log->epochs, epoch, offset, &write);
+    return error != 0 ? error : write_later(log, write);
 }
 
 int log_truncate_epochs_from_start(struct log *log, int64_t offset) {

@@ -405,7 +405,7 @@ static int load(struct log *log, const struct log_open_options *options) {
     log->recovery_point = options->had_clean_shutdown ? log->end_offset : MIN(options->recovery_point, log->end_offset);
     log->start_offset = MAX(log->start_offset, log->segments[0]->base_offset);
     mark_synced(log);
-    error = epoch_cache_truncate_from_end(&log->epochs, log->end_offset);
+    error = epoch_cache_drop_from_end(&log->epochs, log->end_offset);
     if (error == 0) {
         error = log_truncate_epochs_from_start(log, log->start_offset);
     }

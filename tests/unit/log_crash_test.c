@@ -378,6 +378,39 @@ START_TEST(an_epoch_without_a_record_gives_way_to_the_next_one_whatever_its_file
 }
 END_TEST
 
+START_TEST(an_epoch_that_loading_dropped_is_out_of_the_file_before_an_older_one_takes_its_place) {
+    static struct model model;
+    struct memory_disk *disk = memory_disk_create();
+    struct log_manager *manager;
+    struct log *log = start_leading(disk, &manager, &model);
+    ck_assert_int_eq(log_assign_epoch_start(log, 5), 0);
+    while (test_clock_work(&test_time)) {
+    }
+    /* A start writes nothing for it, and drops it each time. */
+    for (int i = 0; i < 2; i++) {
+        log = die_and_start(disk, i == 1, &manager);
+        ck_assert_int_eq(log_latest_epoch(log), 0);
+        ck_assert(epoch_file_is(disk, "0\n2\n0 0\n5 3\n"));
+    }
+    /* The same leader again has nothing to write either. */
+    test_time.defers_work = true;
+    ck_assert_int_eq(log_assign_epoch_start(log, 5), 0);
+    ck_assert_int_eq(test_time.job_count, 0);
+    ck_assert_int_eq(log_latest_epoch(log), 5);
+    test_time.defers_work = false;
+    log = die_and_start(disk, false, &manager);
+    test_time.defers_work = true;
+    ck_assert(append_some(log, &model, 2, 0));
+    ck_assert(epoch_file_is(disk, "0\n1\n0 0\n"));
+    log = die_and_start(disk, false, &manager);
+    check_content(log, &model, false, "an older epoch goes on");
+    ck_assert_int_eq(log_latest_epoch(log), 0);
+    ck_assert_int_eq(log_epoch_end_offset(log, 0).end_offset, 5);
+    log_manager_destroy(manager);
+    memory_disk_destroy(disk);
+}
+END_TEST
+
 int main(void) {
     static const struct test tests[] = {
         TEST(a_kill_at_any_disk_operation_loses_nothing_acknowledged),
@@ -386,6 +419,7 @@ int main(void) {
         TEST(the_epoch_of_a_leader_that_died_before_its_file_was_written_is_that_of_its_batches),
         TEST(the_recovery_point_passes_no_epoch_that_its_file_does_not_have),
         TEST(an_epoch_without_a_record_gives_way_to_the_next_one_whatever_its_file_says),
+        TEST(an_epoch_that_loading_dropped_is_out_of_the_file_before_an_older_one_takes_its_place),
     };
     return run_tests("log_crash", tests, sizeof tests / sizeof tests[0]);
 }
