@@ -193,19 +193,19 @@ def group_requests(bench, system):
     requests = max(200, int(50000 * bench.scale))
     for pair in range(REPEATS if bench.scale >= 1 else 1):
         for row, mode, depth, more in (("heartbeat", "beat", 1, ()), ("commit", "commit", 5, ("state-0",))):
-            group = f"{row}-{pair}"
-
-            def port(group=group):
+            def port(group):
                 return run(replay, "coordinator", "127.0.0.1", system.port, group).strip()
 
-            def serves(mode=mode, more=more, group=group):
+            def serves(mode=mode, more=more):
+                group = f"probe-{time.monotonic_ns()}"
                 try:
-                    run(replay, mode, "127.0.0.1", port(), group + "-first", 1, 1, *more)
+                    run(replay, mode, "127.0.0.1", port(group), group, 1, 1, *more)
                     return True
                 except Failure:
                     return False
             await_true(60, "a coordinator", serves)
-            at, before = port(), machine.Snapshot(system.pids())
+            group = f"{row}-{pair}"
+            at, before = port(group), machine.Snapshot(system.pids())
             run(replay, mode, "127.0.0.1", at, group, requests, depth, *more)
             sample = machine.between(before, machine.Snapshot(system.pids()))
             note(bench, row, system, sample["broker_cpu"] / requests * 1e6, pair=pair, raw=sample)
