@@ -378,10 +378,11 @@ static int recall_epochs(struct log *log) {
     return error;
 }
 
+/* What recovery cut off was durable once and must be cut off durably too, before the recovery point passes it. */
 static void mark_synced(struct log *log) {
     for (int32_t i = 0; i < log->segment_count; i++) {
         int64_t end = i + 1 < log->segment_count ? log->segments[i + 1]->base_offset : log->end_offset;
-        log->segments[i]->is_synced = end <= log->recovery_point;
+        log->segments[i]->is_synced = end <= log->recovery_point && !log->segments[i]->is_recovered;
     }
 }
 

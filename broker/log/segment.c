@@ -356,6 +356,7 @@ int64_t segment_recover(struct log_segment *segment, const struct log_config *co
         segment->size = valid;
     }
     segment->is_synced = false;
+    segment->is_recovered = true;
     segment->bytes_since_index_entry = 0;
     if (error == 0) {
         error = segment_deactivate(segment);

@@ -23,6 +23,7 @@ struct log_segment {
     int64_t first_timestamp;      /* max timestamp of the first batch, the base for rolling by time */
     bool first_timestamp_known;
     bool is_synced;       /* nothing was written since the last sync */
+    bool is_recovered;    /* in this life: indexes made anew, perhaps bytes cut off, and none of that is synced */
     bool is_preallocated; /* the file is longer than its content (log.preallocate) */
     int64_t created_ms;
     int64_t bytes_since_index_entry;

@@ -411,6 +411,43 @@ START_TEST(an_epoch_that_loading_dropped_is_out_of_the_file_before_an_older_one_
 }
 END_TEST
 
+/* As the kernel may, at any time. */
+static void sync_by_itself(struct memory_disk *disk, const char *path) {
+    struct disk_file *file;
+    ck_assert_int_eq(disk_open(memory_disk_base(disk), path, DISK_WRITE, &file), 0);
+    ck_assert_int_eq(disk_sync(file), 0);
+    disk_file_unref(file);
+}
+
+/* What lies behind the last batch was durable once, so that the cut, too, has to be made durable. */
+START_TEST(what_recovery_cut_off_does_not_come_back_when_the_power_goes_after_the_next_flush) {
+    static struct model model;
+    static const uint8_t rest[27] = {1, 2, 3};
+    struct memory_disk *disk = memory_disk_create();
+    struct log_manager *manager;
+    struct disk_file *file;
+    start_leading(disk, &manager, &model);
+    ck_assert_int_eq(disk_open(memory_disk_base(disk), DIRECTORY "/t-0/00000000000000000000.log", DISK_WRITE, &file),
+                     0);
+    ck_assert_int_eq(disk_write(file, rest, sizeof rest, disk_size(file)), 0);
+    ck_assert_int_eq(disk_sync(file), 0);
+    disk_file_unref(file);
+    struct log *log = die_and_start(disk, false, &manager);
+    ck_assert_int_eq(log_end_offset(log), 3);
+    ck_assert_int_eq(log_roll(log), 0);
+    ck_assert(append_some(log, &model, 2, 0) && flush(log, &model));
+    ck_assert_int_eq(log_manager_checkpoint(manager), 0);
+    /* Were the indexes not whole, loading would read the segment again. */
+    sync_by_itself(disk, DIRECTORY "/t-0/00000000000000000000.index");
+    sync_by_itself(disk, DIRECTORY "/t-0/00000000000000000000.timeindex");
+    log = die_and_start(disk, true, &manager);
+    check_content(log, &model, true, "after a recovery that cut");
+    ck_assert_int_eq(log_end_offset(log), 5);
+    log_manager_destroy(manager);
+    memory_disk_destroy(disk);
+}
+END_TEST
+
 int main(void) {
     static const struct test tests[] = {
         TEST(a_kill_at_any_disk_operation_loses_nothing_acknowledged),
@@ -420,6 +457,7 @@ int main(void) {
         TEST(the_recovery_point_passes_no_epoch_that_its_file_does_not_have),
         TEST(an_epoch_without_a_record_gives_way_to_the_next_one_whatever_its_file_says),
         TEST(an_epoch_that_loading_dropped_is_out_of_the_file_before_an_older_one_takes_its_place),
+        TEST(what_recovery_cut_off_does_not_come_back_when_the_power_goes_after_the_next_flush),
     };
     return run_tests("log_crash", tests, sizeof tests / sizeof tests[0]);
 }
