@@ -16,7 +16,8 @@
 struct holding {
     uint32_t incarnation;
     int64_t end;
-    bool is_uncertain; /* it ended in good order, or on an error, since: it holds at least that */
+    bool is_uncertain;   /* it ended in good order, or on an error, since: it holds at least that */
+    int64_t dropped_end; /* of a log that was here once and went, as when a reassignment takes it away */
 };
 
 struct acks {
@@ -42,9 +43,10 @@ static void note(struct acks *checker, const struct machine *machine, const stru
     struct holding *holding = &checker->holdings[machine->id][stream_of(topic, partition)];
     struct partition_runtime *runtime = view_replica(machine, topic, partition);
     if (runtime != NULL) {
-        *holding = (struct holding){machine->incarnation, log_end_offset(runtime->log), false};
+        *holding = (struct holding){machine->incarnation, log_end_offset(runtime->log), false, holding->dropped_end};
     } else if (holding->incarnation == machine->incarnation) {
         holding->is_uncertain = true; /* its log was closed, or fenced, after it was seen */
+        holding->dropped_end = MAX(holding->dropped_end, holding->end);
     }
 }
 
@@ -84,7 +86,9 @@ static void check(struct acks *checker, const struct served *served, const struc
                                  : MIN(topic->replica_counts[partition], topic->former_counts[partition]);
     int32_t min = plan_effective_min(world->plan, replicas);
     for (int32_t id = 1; id <= world->cluster->count; id++) {
-        holders += holds(checker, id, topic, partition, offset);
+        /* Of what was taken away since, such a leader may count what was fetched from it before. */
+        holders += holds(checker, id, topic, partition, offset) ||
+                   (is_behind && checker->holdings[id][stream_of(topic, partition)].dropped_end > offset);
     }
     if (holders < min) {
         violate(world, "L13", "broker %d acknowledged offset %" PRId64 " of %s-%d with %d replicas of %d",
