@@ -42,13 +42,17 @@ void metrics_begin(struct byte_buffer *to, enum metric metric) {
 static void put_label(struct byte_buffer *to, const struct metric_label *label) {
     put(to, label->name);
     put(to, "=\"");
-    for (const char *at = label->value; *at != '\0'; at++) {
+    for (const char *at = label->value; *at != '\0';) {
+        size_t plain = strcspn(at, "\\\"\n");
+        byte_buffer_append(to, at, plain);
+        at += plain;
         switch (*at) {
         case '\\': put(to, "\\\\"); break;
         case '"': put(to, "\\\""); break;
         case '\n': put(to, "\\n"); break;
-        default: byte_buffer_append(to, at, 1);
+        default: break;
         }
+        at += *at != '\0';
     }
     put(to, "\"");
 }

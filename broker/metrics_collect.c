@@ -1,10 +1,11 @@
 /* Asks every module for its counters and writes them down; see metrics.h. The only reader of all of them. */
-#include <dirent.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -121,17 +122,33 @@ static void collect_session(struct collection *c) {
     c->values[METRIC_ID_session_auth_failures] = (double)c->broker->session_counts.auth_failures;
 }
 
+/* Below this all descriptors lie; -1 where /proc does not say. */
+static int descriptors_end(void) {
+    char line[128];
+    int end = -1;
+    FILE *file = fopen("/proc/self/status", "re");
+    while (file != NULL && end < 0 && fgets(line, sizeof line, file) != NULL) {
+        end = strncmp(line, "FDSize:", 7) == 0 ? (int)strtol(line + 7, NULL, 10) : -1;
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+    return end;
+}
+
+/* From Linux 6.2 on the size of the directory is their number. Before, each is asked for: to list the directory would
+ * hold up the loop for a tenth of a second with the files of five thousand logs. */
 static double count_descriptors(void) {
-    DIR *directory = opendir("/proc/self/fd");
-    if (directory == NULL) {
-        return NAN;
+    struct stat status;
+    if (stat("/proc/self/fd", &status) == 0 && status.st_size > 0) {
+        return (double)status.st_size;
     }
-    int32_t count = 0;
-    while (readdir(directory) != NULL) {
-        count++;
+    int count = 0;
+    int end = descriptors_end();
+    for (int i = 0; i < end; i++) {
+        count += fcntl(i, F_GETFD) != -1;
     }
-    closedir(directory);
-    return count - 3; /* ".", "..", and the directory itself */
+    return end < 0 ? (double)NAN : (double)count;
 }
 
 /* Seconds since 1970 at which this process began; NAN where /proc does not say. The name may hold spaces, so fields are
