@@ -252,7 +252,7 @@ static void emit_api_requests(const struct collection *c, const struct metric_la
                               const struct api_counters *counters) {
     for (int version = 0; version < API_VERSIONS_COUNTED; version++) {
         if (counters->requests[version] > 0) {
-            char text[8];
+            char text[16];
             snprintf(text, sizeof text, "%d", version);
             const struct metric_label labels[] = {*request, {"version", text}};
             sample(c, labels, 2, (double)counters->requests[version]);
