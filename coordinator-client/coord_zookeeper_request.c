@@ -409,6 +409,11 @@ static int submit_to_library(struct request *request, zhandle_t *handle) {
         return zoo_aset(handle, request->path, data, request->data_size, request->version, on_library_stat, request);
     case REQUEST_DELETE: return zoo_adelete(handle, request->path, request->version, on_library_void, request);
     case REQUEST_MULTI:
+        /* From the part on that finds the session expired the library frees what its stack holds, which is paths of
+         * ours. We may hear of the end later than it does. */
+        if (is_unrecoverable(handle) != ZOK) {
+            return ZINVALIDSTATE;
+        }
         prepare_multi(request);
         return zoo_amulti(handle, request->op_count, request->ops, request->op_results, on_library_void, request);
     }

@@ -1,6 +1,7 @@
 /* The coordinator seam against a real ZooKeeper server. */
 #include <check.h>
 #include <dlfcn.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -261,9 +262,11 @@ END_TEST
 /* Stands before the library's own: what it drops while it closes depends on which of its threads is faster, and a test
  * wants it for certain. */
 static int gets_to_drop;
+static zhandle_t *handle_seen;
 
 ZOOAPI int zoo_awget(zhandle_t *handle, const char *path, watcher_fn watcher, void *watcher_context,
                      data_completion_t completion, const void *data) {
+    handle_seen = handle;
     if (gets_to_drop > 0) {
         gets_to_drop--;
         return ZOK; /* taken, and never heard of again */
@@ -304,6 +307,39 @@ START_TEST(what_the_library_drops_as_it_closes_ends_with_its_session_and_holds_u
     ck_assert_int_eq(gets_to_drop, 0);
     coord_zookeeper_destroy(session.coord);
     ck_assert_int_eq(dropped.error, ERR_CLOSING);
+    real_loop_destroy(loop);
+    zookeeper_server_destroy(&server);
+}
+END_TEST
+
+START_TEST(a_multi_made_before_the_end_of_the_session_is_heard_of_ends_with_it) {
+    struct zookeeper_server server;
+    struct session session;
+    struct call call;
+    int64_t id;
+    uint8_t password[16];
+    zookeeper_server_start(&server, PORT);
+    struct real_loop *loop = real_loop_create();
+    session_open(&session, loop, server.connect);
+    call_get(&call, session.coord, "/n", COORD_NO_WATCH);
+    ck_assert_int_eq(call_wait(&call, loop), ERR_NOT_FOUND);
+    ck_assert(coord_zookeeper_credentials(session.coord, &id, password));
+    zookeeper_expire_session(server.connect, id, password);
+    /* The loop stands still: the library knows, the coordinator does not. */
+    for (int i = 0; i < CALL_TIMEOUT_MS && zoo_state(handle_seen) != ZOO_EXPIRED_SESSION_STATE; i++) {
+        poll(NULL, 0, 1);
+    }
+    ck_assert_int_eq(zoo_state(handle_seen), ZOO_EXPIRED_SESSION_STATE);
+    ck_assert_int_eq(session.coord->ops->state(session.coord), COORD_CONNECTED);
+    struct coord_op ops[] = {
+        {.type = COORD_OP_CHECK, .path = "/a", .version = COORD_ANY_VERSION},
+        {.type = COORD_OP_CHECK, .path = "/b", .version = COORD_ANY_VERSION},
+        {.type = COORD_OP_CHECK, .path = "/c", .version = COORD_ANY_VERSION},
+        {.type = COORD_OP_CHECK, .path = "/d", .version = COORD_ANY_VERSION},
+    };
+    call_multi(&call, session.coord, ops, 4);
+    ck_assert_int_eq(call_wait(&call, loop), ERR_SESSION_EXPIRED);
+    coord_zookeeper_destroy(session.coord);
     real_loop_destroy(loop);
     zookeeper_server_destroy(&server);
 }
@@ -409,6 +445,7 @@ int main(void) {
         TEST(answers_come_in_the_order_of_the_calls_however_many_there_are),
         TEST(an_expired_session_ends_its_operations_and_a_new_one_is_opened),
         TEST(what_the_library_drops_as_it_closes_ends_with_its_session_and_holds_up_nobody),
+        TEST(a_multi_made_before_the_end_of_the_session_is_heard_of_ends_with_it),
         TEST(a_session_without_a_server_is_fenced_after_its_timeout_and_lives_on_when_it_returns),
         TEST(a_session_is_taken_up_again_when_the_other_server_of_two_is_down),
         TEST(what_travels_when_the_connection_breaks_ends_with_connection_loss),
