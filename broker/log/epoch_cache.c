@@ -242,6 +242,22 @@ int epoch_cache_prepend(struct epoch_cache *cache, const struct epoch_entry *old
     return count == 0 ? 0 : cache_write(cache);
 }
 
+int epoch_cache_adopt(struct epoch_cache *cache, const struct epoch_cache *other) {
+    bool is_same = cache->count == other->count;
+    for (int32_t i = 0; is_same && i < cache->count; i++) {
+        is_same = cache->entries[i].epoch == other->entries[i].epoch &&
+                  cache->entries[i].start_offset == other->entries[i].start_offset;
+    }
+    if (is_same) {
+        return 0;
+    }
+    cache->count = 0;
+    for (int32_t i = 0; i < other->count; i++) {
+        cache_push(cache, other->entries[i].epoch, other->entries[i].start_offset);
+    }
+    return cache_write(cache);
+}
+
 int epoch_cache_clear(struct epoch_cache *cache) {
     if (cache->count == 0 && cache->cut_epoch < 0) {
         return 0;

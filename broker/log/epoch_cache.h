@@ -55,6 +55,8 @@ int epoch_cache_truncate_from_end(struct epoch_cache *cache, int64_t offset);
 void epoch_cache_truncate_from_start(struct epoch_cache *cache, int64_t offset, struct file_write **ret_write);
 /* Puts what is known of older records in front; entries of the same epochs as these give way to them. */
 int epoch_cache_prepend(struct epoch_cache *cache, const struct epoch_entry *older, int32_t count);
+/* Takes over what another knows of the same history. */
+int epoch_cache_adopt(struct epoch_cache *cache, const struct epoch_cache *other);
 int epoch_cache_clear(struct epoch_cache *cache);
 
 #endif

@@ -194,6 +194,19 @@ int log_assign_epoch_start(struct log *log, int32_t epoch) {
     return log->is_fenced ? ERR_FENCED : log_fence(log, log_note_epoch(log, epoch, log->end_offset));
 }
 
+int64_t log_shared_end(const struct log *log, const struct log *other) {
+    int32_t epoch = MIN(log_latest_epoch(log), log_latest_epoch(other));
+    while (epoch >= 0) {
+        struct log_epoch_end mine = log_epoch_end_offset(log, epoch);
+        struct log_epoch_end theirs = log_epoch_end_offset(other, epoch);
+        if (mine.epoch == theirs.epoch) {
+            return MIN(mine.end_offset, theirs.end_offset);
+        }
+        epoch = MIN(mine.epoch, theirs.epoch); /* one of them is smaller: neither is greater than what was asked */
+    }
+    return MIN(log->end_offset, other->end_offset); /* records of before there were epochs */
+}
+
 int32_t log_epoch_for_offset(const struct log *log, int64_t offset) {
     return epoch_cache_epoch_at(&log->epochs, offset);
 }
@@ -208,6 +221,10 @@ int64_t log_size_bytes(const struct log *log) {
 
 int64_t log_recovery_point(const struct log *log) {
     return log->recovery_point;
+}
+
+int64_t log_truncation_count(const struct log *log) {
+    return log->truncations;
 }
 
 void log_set_config(struct log *log, const struct log_config *config) {

@@ -118,6 +118,9 @@ struct log_epoch_end log_epoch_end_offset(const struct log *log, int32_t epoch);
 /* Notes (epoch, log end) in the epoch cache: a new leader calls it before it accepts anything. A worker writes the
  * file; the recovery point does not pass the epoch's start before that is done. */
 int log_assign_epoch_start(struct log *log, int32_t epoch);
+/* Up to where the two logs of one partition tell the same history, as far as their epochs say: the end of the last
+ * epoch they share, at most the end of either. */
+int64_t log_shared_end(const struct log *log, const struct log *other);
 /* Leader epoch of the batch at `offset`, -1 unknown. */
 int32_t log_epoch_for_offset(const struct log *log, int64_t offset);
 
@@ -143,6 +146,8 @@ int log_roll(struct log *log);
 int log_flush(struct log *log); /* sync, and move the recovery point to the log end */
 int64_t log_size_bytes(const struct log *log);
 int64_t log_recovery_point(const struct log *log);
+/* Counts truncations: what was read before one may be gone, or something else, after it. */
+int64_t log_truncation_count(const struct log *log);
 void log_set_config(struct log *log, const struct log_config *config);
 const struct log_config *log_get_config(const struct log *log);
 struct uuid log_topic_id(const struct log *log); /* zero when unknown */

@@ -125,6 +125,8 @@ int log_remove_snapshot(struct log *log, int64_t offset, bool later);
 int log_remove_stray_snapshots(struct log *log);
 /* Brings the producer state to `end_offset` from the newest snapshot below and the batches after it. */
 int log_rebuild_producers(struct log *log, int64_t end_offset, bool from_clean_shutdown);
+/* The two, which end at the same offset, exchange what they know of producers, short of the files. */
+void log_exchange_producers(struct log *log, struct log *other);
 /* Takes a batch of the log into the producer state and, for an abort, the transaction index of its segment. */
 int log_apply_to_producers(struct log *log, const struct log_segment *segment, const struct record_batch *header,
                            struct slice bytes);

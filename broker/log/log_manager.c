@@ -32,6 +32,8 @@ struct managed_log *manager_add_entry(struct log_manager *manager, const char *t
         entry->topic = xstrdup(topic);
         entry->partition = partition;
         entry->directory = -1;
+        entry->preferred_directory = -1;
+        entry->told.directory = -1;
         HASH_ADD_KEYPTR(hh, manager->logs, entry->key, strlen(entry->key), entry);
     }
     return entry;
@@ -39,7 +41,10 @@ struct managed_log *manager_add_entry(struct log_manager *manager, const char *t
 
 static void entry_free(struct log_manager *manager, struct managed_log *entry) {
     HASH_DEL(manager->logs, entry);
+    manager_forget_preferred(manager, entry);
     log_destroy(entry->log);
+    log_destroy(entry->future.log);
+    log_destroy(entry->replaced);
     free(entry->key);
     free(entry->topic);
     free(entry);
@@ -54,7 +59,7 @@ struct log *log_manager_find(struct log_manager *manager, const char *topic, int
     return entry_is_online(manager, entry) ? entry->log : NULL;
 }
 
-static bool any_directory_offline(const struct log_manager *manager) {
+bool manager_any_directory_offline(const struct log_manager *manager) {
     for (int32_t i = 0; i < manager->directory_count; i++) {
         if (manager->directories[i].is_offline) {
             return true;
@@ -65,7 +70,7 @@ static bool any_directory_offline(const struct log_manager *manager) {
 
 bool log_manager_is_offline(const struct log_manager *manager, const char *topic, int32_t partition) {
     const struct managed_log *entry = manager_find_entry(manager, topic, partition);
-    return !entry_is_online(manager, entry) && any_directory_offline(manager);
+    return !entry_is_online(manager, entry) && manager_any_directory_offline(manager);
 }
 
 int64_t log_manager_checkpointed_high_watermark(const struct log_manager *manager, const char *topic,
@@ -99,14 +104,10 @@ static void collect_deletion(void *context, struct log *log, const char *path) {
     opening->deletions[opening->deletion_count++] = xstrdup(path);
 }
 
-void manager_opening_init(struct log_manager *manager, struct managed_log *entry, int32_t directory, bool is_clean,
-                          struct log_opening *ret_opening) {
-    if (entry->directory != directory) {
-        manager_forget_checkpoints(entry);
-    }
-    entry->directory = directory;
+static void opening_init(struct log_manager *manager, struct managed_log *entry, int32_t directory, const char *name,
+                         bool is_clean, struct log_opening *ret_opening) {
     char path[LOG_PATH_SIZE];
-    path_join(path, manager->directories[directory].path, entry->key);
+    path_join(path, manager->directories[directory].path, name);
     *ret_opening = (struct log_opening){.entry = entry, .directory = directory, .path = xstrdup(path)};
     ret_opening->options = (struct log_open_options){.disk = manager->disk,
                                                      .clock = manager->clock,
@@ -114,10 +115,30 @@ void manager_opening_init(struct log_manager *manager, struct managed_log *entry
                                                      .topic = entry->topic,
                                                      .partition = entry->partition,
                                                      .config = topic_config(manager, entry->topic),
-                                                     .recovery_point = entry->recovery_point,
-                                                     .start_offset = entry->start_offset,
-                                                     .clean_offset = entry->clean_offset,
+                                                     .clean_offset = -1,
                                                      .had_clean_shutdown = is_clean};
+}
+
+void manager_opening_init(struct log_manager *manager, struct managed_log *entry, int32_t directory, bool is_clean,
+                          struct log_opening *ret_opening) {
+    if (entry->directory != directory) {
+        manager_forget_checkpoints(entry);
+    }
+    entry->directory = directory;
+    opening_init(manager, entry, directory, entry->key, is_clean, ret_opening);
+    ret_opening->options.recovery_point = entry->recovery_point;
+    ret_opening->options.start_offset = entry->start_offset;
+    ret_opening->options.clean_offset = entry->clean_offset;
+}
+
+void manager_opening_init_aside(struct log_manager *manager, struct managed_log *entry, int32_t directory,
+                                const char *name, bool is_clean, struct log_opening *ret_opening) {
+    opening_init(manager, entry, directory, name, is_clean, ret_opening);
+    if (entry->told.directory == directory) {
+        ret_opening->options.recovery_point = entry->told.recovery_point;
+        ret_opening->options.start_offset = entry->told.start_offset;
+        ret_opening->options.clean_offset = entry->told.clean_offset;
+    }
 }
 
 int manager_opening_run(struct log_opening *opening, struct record_workspace *workspace) {
@@ -131,11 +152,18 @@ int manager_opening_settle(struct log_manager *manager, struct log_opening *open
     struct managed_log *entry = opening->entry;
     int error = opening->error;
     if (opening->log != NULL) {
-        entry->log = opening->log;
-        entry->log->hooks = manager_hooks(manager);
-        entry->log->workspace = manager->workspace;
-        entry->serial = manager->next_serial++;
+        opening->log->hooks = manager_hooks(manager);
+        opening->log->workspace = manager->workspace;
         manager->directories[opening->directory].log_count++;
+    }
+    if (opening->log != NULL && opening->is_future) {
+        entry->future =
+            (struct future_log){.log = opening->log, .directory = opening->directory, .serial = manager->next_serial++};
+    } else if (opening->log != NULL && opening->is_rival) {
+        error = manager_settle_rivals(manager, entry, opening->log, opening->directory);
+    } else if (opening->log != NULL) {
+        entry->log = opening->log;
+        entry->serial = manager->next_serial++;
     }
     for (int32_t i = 0; i < opening->deletion_count; i++) {
         manager_delete_later(manager, opening->deletions[i], false, opening->options.config.file_delete_delay_ms);
@@ -166,11 +194,16 @@ static int32_t least_used_directory(const struct log_manager *manager) {
 }
 
 static int create_log(struct log_manager *manager, const char *topic, int32_t partition, struct managed_log **ret) {
-    int32_t directory = least_used_directory(manager);
-    if (directory < 0) {
+    struct managed_log *entry = manager_add_entry(manager, topic, partition);
+    int32_t directory = entry->preferred_directory >= 0 ? entry->preferred_directory : least_used_directory(manager);
+    if (directory < 0 || manager->directories[directory].is_offline) {
         return ERR_NOT_FOUND;
     }
-    struct managed_log *entry = manager_add_entry(manager, topic, partition);
+    if (entry->future.log != NULL && entry->future.directory == directory) {
+        /* What it was a copy of is no more. */
+        log_manager_delete_future(manager, topic, partition);
+    }
+    manager_forget_preferred(manager, entry);
     /* What a checkpoint said of an earlier log of this name is not true of the new one, and a file that says it still,
      * or may do so because it is being written, would be believed after a crash: segments left unchecked below the old
      * recovery point, records hidden below the old start, others exposed below the old high watermark. */
@@ -207,7 +240,7 @@ int log_manager_get_or_create(struct log_manager *manager, const char *topic, in
             return ERR_NOT_FOUND;
         }
         /* Rule 22: the data may lie in the directory that is offline. */
-        if (!is_new && any_directory_offline(manager)) {
+        if (!is_new && manager_any_directory_offline(manager)) {
             return ERR_NOT_FOUND;
         }
         int error = create_log(manager, topic, partition, &entry);
@@ -221,7 +254,7 @@ int log_manager_get_or_create(struct log_manager *manager, const char *topic, in
             return error;
         }
         if (error != 0) {
-            manager_log_failed(manager, entry, error, "writing partition.metadata");
+            manager_log_failed(manager, entry, entry->log, error, "writing partition.metadata");
             return error;
         }
     }
@@ -230,57 +263,50 @@ int log_manager_get_or_create(struct log_manager *manager, const char *topic, in
 }
 
 /* "<topic>-<partition>.<32 hex digits><suffix>", the topic cut so that the whole fits a file name. */
-static void removed_name(struct log_manager *manager, const struct managed_log *entry, const char *suffix,
+static void removed_name(struct log_manager *manager, const struct log *log, const char *suffix,
                          char ret_name[LOG_DIRECTORY_NAME_MAX + 1]) {
     char tail[80];
-    int size = snprintf(tail, sizeof tail, "-%" PRId32 ".%016" PRIx64 "%016" PRIx64 "%s", entry->partition,
+    int size = snprintf(tail, sizeof tail, "-%" PRId32 ".%016" PRIx64 "%016" PRIx64 "%s", log->partition,
                         random_u64(&manager->random), random_u64(&manager->random), suffix);
     CHECK(size > 0 && (size_t)size < sizeof tail);
-    snprintf(ret_name, LOG_DIRECTORY_NAME_MAX + 1, "%.*s%s", LOG_DIRECTORY_NAME_MAX - size, entry->topic, tail);
+    snprintf(ret_name, LOG_DIRECTORY_NAME_MAX + 1, "%.*s%s", LOG_DIRECTORY_NAME_MAX - size, log->topic, tail);
 }
 
-/* Renames a log's directory and forgets the log. */
-static int remove_log(struct log_manager *manager, struct managed_log *entry, const char *suffix,
-                      char ret_path[LOG_PATH_SIZE]) {
-    if (entry == NULL || entry->log == NULL) {
-        return ERR_NOT_FOUND;
-    }
-    int32_t directory = entry->directory;
+/* Renames a log's directory and destroys the log, which is in no table any more. */
+static int remove_directory(struct log_manager *manager, struct log *log, int32_t directory, const char *suffix,
+                            char ret_path[LOG_PATH_SIZE]) {
     struct log_directory *place = &manager->directories[directory];
-    if (place->is_offline) {
-        return ERR_FENCED;
-    }
     char name[LOG_DIRECTORY_NAME_MAX + 1];
-    removed_name(manager, entry, suffix, name);
+    removed_name(manager, log, suffix, name);
     path_join(ret_path, place->path, name);
-    epoch_cache_retire(&entry->log->epochs);
-    int error = manager->disk->ops->rename(manager->disk, log_directory(entry->log), ret_path);
+    epoch_cache_retire(&log->epochs);
+    int error = manager->disk->ops->rename(manager->disk, log_directory(log), ret_path);
     if (error == 0) {
         error = manager->disk->ops->sync_directory(manager->disk, place->path);
     }
     if (error != 0) {
-        manager_log_failed(manager, entry, error, "renaming a log to remove it");
+        log_fence(log, error);
+        manager_fail_directory(manager, directory, error, "renaming a log to remove it");
         return error;
     }
-    trace_info(AREA, "Log for partition %s is renamed to %s", entry->key, ret_path);
-    bool was_cleaned = entry->log->clean_offset >= 0;
-    entry_free(manager, entry);
+    trace_info(AREA, "Log for partition %s-%d is renamed to %s", log->topic, log->partition, ret_path);
+    bool was_cleaned = log->clean_offset >= 0;
+    log_destroy(log);
     place->log_count--;
     for (int kind = 0; kind < CHECKPOINT_KINDS; kind++) {
         /* The high watermark too, also before the first LeaderAndIsr: what stayed in the file would be that of a new
          * topic of the same name, after a crash. Logs nobody commanded yet keep the one that was read. */
-        if (kind != CHECKPOINT_CLEANER || was_cleaned) {
+        if (manager->is_loaded && (kind != CHECKPOINT_CLEANER || was_cleaned)) {
             manager_checkpoint_later(manager, directory, (enum checkpoint_kind)kind);
         }
     }
     return 0;
 }
 
-int log_manager_delete(struct log_manager *manager, const char *topic, int32_t partition) {
-    struct managed_log *entry = manager_find_entry(manager, topic, partition);
-    int64_t delay_ms = entry == NULL || entry->log == NULL ? 0 : log_get_config(entry->log)->file_delete_delay_ms;
+int manager_delete_directory(struct log_manager *manager, struct log *log, int32_t directory) {
+    int64_t delay_ms = log_get_config(log)->file_delete_delay_ms;
     char path[LOG_PATH_SIZE];
-    int error = remove_log(manager, entry, "-delete", path);
+    int error = remove_directory(manager, log, directory, "-delete", path);
     if (error == 0) {
         trace_info(AREA, "%s is scheduled for deletion", path);
         manager_delete_later(manager, path, true, delay_ms);
@@ -288,9 +314,37 @@ int log_manager_delete(struct log_manager *manager, const char *topic, int32_t p
     return error;
 }
 
-int log_manager_set_aside(struct log_manager *manager, const char *topic, int32_t partition) {
+/* Takes a log out of the table and its directory away; what was on its way elsewhere goes first. */
+static int remove_log(struct log_manager *manager, const char *topic, int32_t partition, bool is_deletion) {
+    struct managed_log *entry = manager_find_entry(manager, topic, partition);
+    int future_error = entry != NULL ? log_manager_delete_future(manager, topic, partition) : 0;
+    if (entry == NULL || entry->log == NULL) {
+        return future_error != 0 ? future_error : ERR_NOT_FOUND;
+    }
+    int32_t directory = entry->directory;
+    if (manager->directories[directory].is_offline) {
+        return ERR_FENCED;
+    }
+    /* Out of the table before checkpoints are written, which then say nothing of it; back into it when that fails. */
+    struct log *log = entry->log;
     char path[LOG_PATH_SIZE];
-    return remove_log(manager, manager_find_entry(manager, topic, partition), "-stray", path);
+    entry->log = NULL;
+    int error = is_deletion ? manager_delete_directory(manager, log, directory)
+                            : remove_directory(manager, log, directory, "-stray", path);
+    if (error != 0) {
+        entry->log = log;
+        return error;
+    }
+    entry_free(manager, entry);
+    return 0;
+}
+
+int log_manager_delete(struct log_manager *manager, const char *topic, int32_t partition) {
+    return remove_log(manager, topic, partition, true);
+}
+
+int log_manager_set_aside(struct log_manager *manager, const char *topic, int32_t partition) {
+    return remove_log(manager, topic, partition, false);
 }
 
 void manager_fail_directory(struct log_manager *manager, int32_t directory, int error, const char *what) {
@@ -305,27 +359,57 @@ void manager_fail_directory(struct log_manager *manager, int32_t directory, int 
         if (entry->log != NULL && entry->directory == directory) {
             log_fence(entry->log, error);
         }
+        if (entry->future.log != NULL && entry->future.directory == directory) {
+            log_fence(entry->future.log, error);
+        }
     }
     if (manager->config.on_directory_failed != NULL) {
         manager->config.on_directory_failed(manager->config.context, place->path);
     }
 }
 
-void manager_log_failed(struct log_manager *manager, const struct managed_log *entry, int error, const char *what) {
-    manager_fail_directory(manager, entry->directory, error, what);
+struct managed_log *manager_entry_of(const struct log_manager *manager, const struct log *log) {
+    struct managed_log *entry = manager_find_entry(manager, log->topic, log->partition);
+    return entry != NULL && (entry->log == log || entry->future.log == log) ? entry : NULL;
 }
 
-static struct managed_log *entry_of(const struct log_manager *manager, const struct log *log) {
-    struct managed_log *entry = manager_find_entry(manager, log->topic, log->partition);
-    return entry != NULL && entry->log == log ? entry : NULL;
+int32_t manager_directory_of(const struct managed_log *entry, const struct log *log) {
+    return entry->future.log == log ? entry->future.directory : entry->directory;
+}
+
+struct log *manager_find_serial(const struct log_manager *manager, const char *topic, int32_t partition,
+                                int64_t serial) {
+    const struct managed_log *entry = manager_find_entry(manager, topic, partition);
+    if (entry == NULL) {
+        return NULL;
+    }
+    return entry->log != NULL && entry->serial == serial                 ? entry->log
+           : entry->future.log != NULL && entry->future.serial == serial ? entry->future.log
+                                                                         : NULL;
+}
+
+void manager_log_failed(struct log_manager *manager, const struct managed_log *entry, const struct log *log, int error,
+                        const char *what) {
+    manager_fail_directory(manager, manager_directory_of(entry, log), error, what);
 }
 
 void log_manager_fail_directory_of(struct log_manager *manager, struct log *log) {
-    const struct managed_log *entry = entry_of(manager, log);
+    const struct managed_log *entry = manager_entry_of(manager, log);
     if (entry != NULL) {
         char what[LOG_DIRECTORY_NAME_MAX + 32];
         snprintf(what, sizeof what, "using the log of %s", entry->key);
-        manager_log_failed(manager, entry, log->fence_error != 0 ? log->fence_error : ERR_IO, what);
+        manager_log_failed(manager, entry, log, log->fence_error != 0 ? log->fence_error : ERR_IO, what);
+    }
+}
+
+void manager_each_usable(struct log_manager *manager, usable_log_visitor *visit) {
+    for (struct managed_log *entry = manager->logs; entry != NULL; entry = entry->hh.next) {
+        if (entry->log != NULL && !manager->directories[entry->directory].is_offline) {
+            visit(manager, entry, entry->log);
+        }
+        if (manager_has_future(manager, entry)) {
+            visit(manager, entry, entry->future.log);
+        }
     }
 }
 
@@ -341,9 +425,14 @@ void log_manager_for_each(struct log_manager *manager, log_visitor *visit, void 
 
 void log_manager_reconfigure(struct log_manager *manager, const char *topic) {
     for (struct managed_log *entry = manager->logs; entry != NULL; entry = entry->hh.next) {
-        if (entry->log != NULL && (topic == NULL || strcmp(topic, entry->topic) == 0)) {
+        if (topic == NULL || strcmp(topic, entry->topic) == 0) {
             struct log_config config = topic_config(manager, entry->topic);
-            log_set_config(entry->log, &config);
+            if (entry->log != NULL) {
+                log_set_config(entry->log, &config);
+            }
+            if (entry->future.log != NULL) {
+                log_set_config(entry->future.log, &config);
+            }
         }
     }
 }

@@ -21,6 +21,14 @@ struct log_cleaner_config {
     int64_t backoff_ms;
 };
 
+/* Batches of a log, for its future log. */
+struct log_chunk {
+    struct slice records; /* writable, and the caller's for the length of the call; empty when is_stale */
+    int64_t end_offset;   /* of the log when they were asked for */
+    bool is_stale;        /* the log was truncated meanwhile */
+    int error;            /* the disk's */
+};
+
 struct log_manager_config {
     const char *const *directories;
     int32_t directory_count;
@@ -39,6 +47,10 @@ struct log_manager_config {
     bool (*high_watermark)(void *context, const char *topic, int32_t partition, int64_t *ret_offset);
     /* A directory failed: its partitions are offline. Called on the loop, once per directory. */
     void (*on_directory_failed)(void *context, const char *directory);
+    /* A worker is done with something of a future log: what waits for it may go on. */
+    void (*on_future_settled)(void *context, const char *topic, int32_t partition);
+    /* What log_manager_read_for_future() asked for; never for a future log that is gone meanwhile. */
+    void (*on_future_read)(void *context, const char *topic, int32_t partition, const struct log_chunk *chunk);
     void *context;
 };
 
@@ -75,8 +87,42 @@ int log_manager_set_aside(struct log_manager *manager, const char *topic, int32_
 /* An I/O error happened in this log's directory: fence it and all its neighbours. */
 void log_manager_fail_directory_of(struct log_manager *manager, struct log *log);
 
+/* ---- Moving a log to another directory (AlterReplicaLogDirs) ----
+ *
+ * A future log is a second log of a partition, in another directory, named ...-future until it takes the first one's
+ * place. While there is one, the partition is not cleaned. */
+enum log_directory_state { LOG_DIRECTORY_UNKNOWN, LOG_DIRECTORY_ONLINE, LOG_DIRECTORY_OFFLINE };
+/* `path` as the settings name it. */
+enum log_directory_state log_manager_directory_state(const struct log_manager *manager, struct str path);
+/* Whether the log lies in this directory. */
+bool log_manager_is_in(const struct log_manager *manager, const struct log *log, struct str path);
+/* Should this partition's log come to be made, it is made there. Not kept beyond some 10,000 partitions, nor over a
+ * restart. */
+void log_manager_prefer_directory(struct log_manager *manager, const char *topic, int32_t partition, struct str path);
+/* The future log of a partition; NULL when there is none in a usable directory. */
+struct log *log_manager_find_future(const struct log_manager *manager, const char *topic, int32_t partition);
+/* Makes it, empty. ERR_NOT_FOUND when the partition has no log here or any directory is offline: one of them may hold
+ * a future log already. */
+int log_manager_create_future(struct log_manager *manager, const char *topic, int32_t partition, struct str path,
+                              struct log **ret_log);
+int log_manager_delete_future(struct log_manager *manager, const char *topic, int32_t partition);
+/* Reads batches of the log from `offset` on, at most `bytes` unless the first alone is larger, in the background;
+ * config.on_future_read tells. 0, or the log's error. */
+int log_manager_read_for_future(struct log_manager *manager, const char *topic, int32_t partition, int64_t offset,
+                                int32_t bytes);
+/* In the background; config.on_future_settled tells. False when there is nothing to do. */
+bool log_manager_flush_future(struct log_manager *manager, const char *topic, int32_t partition);
+/* Whether no worker has anything to do in the future log's directory, and its files say all that is known of it. */
+bool log_manager_future_is_settled(const struct log_manager *manager, const char *topic, int32_t partition);
+/* The future log, which is settled and has everything, becomes the log; the one before is kept until
+ * log_manager_delete_replaced(), which must follow in the same turn, once nobody reads it any more. On an error the
+ * future log's directory has failed and nothing was replaced. Blocks for two small writes and a directory. */
+int log_manager_promote_future(struct log_manager *manager, const char *topic, int32_t partition, struct log **ret_log);
+void log_manager_delete_replaced(struct log_manager *manager, const char *topic, int32_t partition);
+
 typedef void log_visitor(void *context, const char *topic, int32_t partition, struct log *log);
 void log_manager_for_each(struct log_manager *manager, log_visitor *visit, void *context);
+void log_manager_for_each_future(struct log_manager *manager, log_visitor *visit, void *context);
 /* Re-reads topic_config for every log of this topic (all topics when NULL). */
 void log_manager_reconfigure(struct log_manager *manager, const char *topic);
 

@@ -40,15 +40,32 @@ static void flush_job_run(void *context) {
     log_flush_run(&job->flush);
 }
 
+/* NULL when it, or its manager, is gone. */
+static struct log *find_log(const struct log_manager *manager, const char *topic, int32_t partition, int64_t serial) {
+    return manager != NULL ? manager_find_serial(manager, topic, partition, serial) : NULL;
+}
+
+static void tell_settled(struct log_manager *manager, const struct log *log) {
+    const struct managed_log *entry = manager_entry_of(manager, log);
+    if (entry->future.log == log && manager->config.on_future_settled != NULL) {
+        manager->config.on_future_settled(manager->config.context, entry->topic, entry->partition);
+    }
+}
+
+static int64_t serial_of(const struct managed_log *entry, const struct log *log) {
+    return entry->future.log == log ? entry->future.serial : entry->serial;
+}
+
 static void flush_job_done(void *context) {
     struct flush_job *job = context;
     struct log_manager *manager = job->link->manager;
-    struct managed_log *entry = manager != NULL ? manager_find_entry(manager, job->topic, job->partition) : NULL;
-    if (entry != NULL && entry->log != NULL && entry->serial == job->serial) {
-        int error = log_flush_finish(entry->log, &job->flush);
+    struct log *log = find_log(manager, job->topic, job->partition, job->serial);
+    if (log != NULL) {
+        int error = log_flush_finish(log, &job->flush);
         if (error != 0) {
-            manager_log_failed(manager, entry, error, "flushing a log");
+            manager_log_failed(manager, manager_entry_of(manager, log), log, error, "flushing a log");
         }
+        tell_settled(manager, log);
     } else {
         log_flush_discard(&job->flush);
     }
@@ -57,29 +74,26 @@ static void flush_job_done(void *context) {
     free(job);
 }
 
-void manager_start_flush(struct log_manager *manager, const struct managed_log *entry, int64_t offset) {
+bool manager_start_flush(struct log_manager *manager, const struct managed_log *entry, struct log *log,
+                         int64_t offset) {
     struct flush_job *job = xcalloc(1, sizeof *job);
-    if (!log_flush_begin(entry->log, offset, &job->flush)) {
+    if (!log_flush_begin(log, offset, &job->flush)) {
         free(job);
-        return;
+        return false;
     }
     job->link = manager_link_ref(manager);
     job->topic = xstrdup(entry->topic);
     job->partition = entry->partition;
-    job->serial = entry->serial;
+    job->serial = serial_of(entry, log);
     clock_spawn(manager->clock, flush_job_run, flush_job_done, job);
-}
-
-static struct managed_log *entry_of(const struct log_manager *manager, const struct log *log) {
-    struct managed_log *entry = manager_find_entry(manager, log->topic, log->partition);
-    return entry != NULL && entry->log == log ? entry : NULL;
+    return true;
 }
 
 static void on_flush_wanted(void *context, struct log *log, int64_t offset) {
     struct log_manager *manager = context;
-    const struct managed_log *entry = entry_of(manager, log);
+    const struct managed_log *entry = manager_entry_of(manager, log);
     if (entry != NULL) {
-        manager_start_flush(manager, entry, offset);
+        manager_start_flush(manager, entry, log, offset);
     }
 }
 
@@ -118,10 +132,14 @@ static void start_writes(struct log_manager *manager);
 static void write_job_done(void *context) {
     struct write_job *job = context;
     struct log_manager *manager = job->link->manager;
-    struct managed_log *entry = manager != NULL ? manager_find_entry(manager, job->topic, job->partition) : NULL;
+    const struct log *log = find_log(manager, job->topic, job->partition, job->serial);
     /* Of a log that was deleted meanwhile nothing is left to write to. */
-    if (entry != NULL && entry->log != NULL && entry->serial == job->serial && job->write->error != 0) {
-        manager_log_failed(manager, entry, job->write->error, "writing an epoch checkpoint");
+    if (log != NULL && job->write->error != 0) {
+        manager_log_failed(manager, manager_entry_of(manager, log), log, job->write->error,
+                           "writing an epoch checkpoint");
+    }
+    if (log != NULL) {
+        tell_settled(manager, log);
     }
     free_write_job(job);
     if (manager != NULL) {
@@ -149,13 +167,13 @@ void manager_drop_writes(struct log_manager *manager) {
 
 static void on_write_later(void *context, struct log *log, struct file_write *write) {
     struct log_manager *manager = context;
-    const struct managed_log *entry = entry_of(manager, log);
+    const struct managed_log *entry = manager_entry_of(manager, log);
     CHECK(entry != NULL);
     struct write_job *job = xcalloc(1, sizeof *job);
     *job = (struct write_job){.link = manager_link_ref(manager),
                               .topic = xstrdup(entry->topic),
                               .partition = entry->partition,
-                              .serial = entry->serial,
+                              .serial = serial_of(entry, log),
                               .write = write};
     DL_APPEND(manager->writes, job);
     start_writes(manager);
@@ -163,8 +181,10 @@ static void on_write_later(void *context, struct log *log, struct file_write *wr
 
 static int on_recovery_point_lowered(void *context, struct log *log) {
     struct log_manager *manager = context;
-    const struct managed_log *entry = entry_of(manager, log);
-    return entry == NULL ? 0 : manager_write_checkpoint(manager, entry->directory, CHECKPOINT_RECOVERY_POINT);
+    const struct managed_log *entry = manager_entry_of(manager, log);
+    return entry == NULL
+               ? 0
+               : manager_write_checkpoint(manager, manager_directory_of(entry, log), CHECKPOINT_RECOVERY_POINT);
 }
 
 struct log_hooks manager_hooks(struct log_manager *manager) {
@@ -245,6 +265,17 @@ void manager_delete_later(struct log_manager *manager, const char *path, bool is
     *link = item;
     if (manager->deletions == item) {
         manager_arm_deletions(manager);
+    }
+}
+
+void manager_move_deletions(struct log_manager *manager, const char *from, const char *to) {
+    size_t size = strlen(from);
+    for (struct pending_deletion *item = manager->deletions; item != NULL; item = item->next) {
+        if (strncmp(item->path, from, size) == 0 && item->path[size] == '/') {
+            char *path = xasprintf("%s%s", to, item->path + size);
+            free(item->path);
+            item->path = path;
+        }
     }
 }
 

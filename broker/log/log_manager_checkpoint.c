@@ -32,8 +32,23 @@ static int64_t *checkpoint_field(struct managed_log *entry, enum checkpoint_kind
     return &entry->high_watermark;
 }
 
+/* For a future log, or a second log of the partition: what this directory says, whoever else says something. */
+static void note_told(struct managed_log *entry, int32_t directory, enum checkpoint_kind kind, int64_t offset) {
+    struct told_offsets *told = &entry->told;
+    if (told->directory != directory) {
+        *told = (struct told_offsets){.directory = directory, .clean_offset = -1};
+    }
+    switch (kind) {
+    case CHECKPOINT_RECOVERY_POINT: told->recovery_point = offset; break;
+    case CHECKPOINT_START_OFFSET: told->start_offset = offset; break;
+    case CHECKPOINT_HIGH_WATERMARK: told->high_watermark = offset; break;
+    case CHECKPOINT_CLEANER: told->clean_offset = offset; break;
+    }
+}
+
 /* Only what the directory that holds the log says counts: another may still tell of a replica that was moved away. */
 static void note_offset(struct managed_log *entry, int32_t directory, enum checkpoint_kind kind, int64_t offset) {
+    note_told(entry, directory, kind, offset);
     if (entry->log != NULL || entry->is_loading) {
         return;
     }
@@ -92,37 +107,42 @@ int manager_read_checkpoints(struct log_manager *manager, int32_t directory) {
     return error;
 }
 
+/* What the file says of one log; false when nothing. */
+static bool checkpointed_offset(const struct log_manager *manager, struct managed_log *entry, const struct log *log,
+                                enum checkpoint_kind kind, int64_t *ret_offset) {
+    bool is_future = entry->future.log == log;
+    switch (kind) {
+    case CHECKPOINT_RECOVERY_POINT: *ret_offset = log->recovery_point; return true;
+    case CHECKPOINT_START_OFFSET:
+        *ret_offset = log->start_offset;
+        return log->start_offset > log->segments[0]->base_offset; /* rule 32: else the first segment's name says it */
+    case CHECKPOINT_HIGH_WATERMARK:
+        *ret_offset = manager_high_watermark(manager, entry);
+        if (is_future) {
+            *ret_offset = MIN(*ret_offset, log->end_offset);
+        } else {
+            entry->high_watermark = *ret_offset;
+        }
+        return true;
+    case CHECKPOINT_CLEANER: *ret_offset = log->clean_offset; return log->clean_offset >= 0 && !is_future;
+    }
+    return false;
+}
+
 /* What the file shall say now. */
 static void print_checkpoint(struct log_manager *manager, int32_t directory, enum checkpoint_kind kind,
                              struct byte_buffer *ret_text, char ret_path[LOG_PATH_SIZE]) {
     struct byte_buffer lines = {0};
     int32_t count = 0;
     for (struct managed_log *entry = manager->logs; entry != NULL; entry = entry->hh.next) {
-        if (entry->log == NULL || entry->directory != directory) {
-            continue;
+        const struct log *log = entry->log != NULL && entry->directory == directory                 ? entry->log
+                                : entry->future.log != NULL && entry->future.directory == directory ? entry->future.log
+                                                                                                    : NULL;
+        int64_t offset;
+        if (log != NULL && checkpointed_offset(manager, entry, log, kind, &offset)) {
+            checkpoint_print_offset(&lines, entry->topic, entry->partition, offset);
+            count++;
         }
-        int64_t offset = 0;
-        switch (kind) {
-        case CHECKPOINT_RECOVERY_POINT: offset = entry->log->recovery_point; break;
-        case CHECKPOINT_START_OFFSET:
-            offset = entry->log->start_offset;
-            if (offset <= entry->log->segments[0]->base_offset) {
-                continue; /* rule 32: the first segment's name says it */
-            }
-            break;
-        case CHECKPOINT_HIGH_WATERMARK:
-            offset = manager_high_watermark(manager, entry);
-            entry->high_watermark = offset;
-            break;
-        case CHECKPOINT_CLEANER:
-            offset = entry->log->clean_offset;
-            if (offset < 0) {
-                continue;
-            }
-            break;
-        }
-        checkpoint_print_offset(&lines, entry->topic, entry->partition, offset);
-        count++;
     }
     checkpoint_print(ret_text, "0\n%" PRId32 "\n", count);
     byte_buffer_append(ret_text, lines.data, lines.size);

@@ -109,7 +109,7 @@ static void on_failed(struct log_manager *manager, struct managed_log *entry, st
     } else {
         int error = c->error;
         end_job(manager, job, true, false);
-        manager_log_failed(manager, entry, error, "cleaning a log");
+        manager_log_failed(manager, entry, entry->log, error, "cleaning a log");
     }
 }
 
@@ -147,7 +147,8 @@ static void slice_done(void *context) {
         job_destroy(job, false);
         return;
     }
-    if (entry == NULL || manager->cleaner_is_stopping || entry->log->is_fenced || !entry->log->config.compact) {
+    if (entry == NULL || manager->cleaner_is_stopping || entry->log->is_fenced || !entry->log->config.compact ||
+        manager_has_future(manager, entry)) {
         end_job(manager, job, entry != NULL && !entry->log->is_fenced, true);
         return;
     }
@@ -164,7 +165,7 @@ static void slice_done(void *context) {
         }
         if (error != 0) {
             end_job(manager, job, false, false);
-            manager_log_failed(manager, entry, error, "replacing segments of a log");
+            manager_log_failed(manager, entry, entry->log, error, "replacing segments of a log");
             return;
         }
         break;
@@ -203,7 +204,7 @@ static struct managed_log *find_filthiest(struct log_manager *manager, struct co
     for (struct managed_log *entry = manager->logs; entry != NULL; entry = entry->hh.next) {
         if (entry->log == NULL || entry->is_loading || entry->is_uncleanable || entry->log->is_fenced ||
             !entry->log->config.compact || manager->directories[entry->directory].is_offline ||
-            is_in_progress(manager, entry)) {
+            is_in_progress(manager, entry) || manager_has_future(manager, entry)) {
             continue;
         }
         struct compaction_range range = range_of(manager, entry);
@@ -279,7 +280,7 @@ static void start_jobs(struct log_manager *manager) {
             manager->uncleanable_count++;
             trace_error(AREA, "Log %s cannot be cleaned: its transaction index is not readable", entry->key);
         } else if (error != 0) {
-            manager_log_failed(manager, entry, error, "beginning to clean a log");
+            manager_log_failed(manager, entry, entry->log, error, "beginning to clean a log");
             return;
         }
     }

@@ -8,36 +8,35 @@
 #include "broker/base/trace.h"
 #include "broker/log/log_manager_internal.h"
 
-static bool entry_is_usable(const struct log_manager *manager, const struct managed_log *entry) {
-    return entry->log != NULL && !manager->directories[entry->directory].is_offline;
+/* A future log follows the start of the log it copies. */
+static void retain(struct log_manager *manager, struct managed_log *entry, struct log *log) {
+    if (log != entry->log) {
+        return;
+    }
+    int removed = log_apply_retention(log, manager_high_watermark(manager, entry), clock_wall_ms(manager->clock));
+    if (removed < 0) {
+        int error = log_is_fenced(log) && log->fence_error != 0 ? log->fence_error : removed;
+        manager_log_failed(manager, entry, log, error, "deleting old segments");
+    }
 }
 
 static void on_retention_timer(struct timer *timer) {
     struct log_manager *manager = CONTAINER_OF(timer, struct log_manager, retention_timer);
-    int64_t wall_ms = clock_wall_ms(manager->clock);
-    for (struct managed_log *entry = manager->logs; entry != NULL; entry = entry->hh.next) {
-        if (entry_is_usable(manager, entry)) {
-            int removed = log_apply_retention(entry->log, manager_high_watermark(manager, entry), wall_ms);
-            if (removed < 0) {
-                int error =
-                    log_is_fenced(entry->log) && entry->log->fence_error != 0 ? entry->log->fence_error : removed;
-                manager_log_failed(manager, entry, error, "deleting old segments");
-            }
-        }
-    }
+    manager_each_usable(manager, retain);
     timer_start(manager->clock, timer, manager->config.retention_check_ms, on_retention_timer);
+}
+
+static void flush_if_due(struct log_manager *manager, struct managed_log *entry, struct log *log) {
+    int64_t now_ms = clock_now_ms(manager->clock);
+    if (log->end_offset > log->recovery_point && now_ms - log->last_flush_ms >= log->config.flush_ms) {
+        log->last_flush_ms = now_ms;
+        manager_start_flush(manager, entry, log, log->end_offset);
+    }
 }
 
 static void on_flush_timer(struct timer *timer) {
     struct log_manager *manager = CONTAINER_OF(timer, struct log_manager, flush_timer);
-    int64_t now_ms = clock_now_ms(manager->clock);
-    for (struct managed_log *entry = manager->logs; entry != NULL; entry = entry->hh.next) {
-        if (entry_is_usable(manager, entry) && entry->log->end_offset > entry->log->recovery_point &&
-            now_ms - entry->log->last_flush_ms >= entry->log->config.flush_ms) {
-            entry->log->last_flush_ms = now_ms;
-            manager_start_flush(manager, entry, entry->log->end_offset);
-        }
-    }
+    manager_each_usable(manager, flush_if_due);
     timer_start(manager->clock, timer, manager->config.flush_check_ms, on_flush_timer);
 }
 
@@ -77,14 +76,14 @@ static void on_high_watermark_timer(struct timer *timer) {
     timer_start(manager->clock, timer, manager->config.high_watermark_checkpoint_ms, on_high_watermark_timer);
 }
 
+static void expire_producers(struct log_manager *manager, struct managed_log *entry, struct log *log) {
+    (void)entry;
+    producer_state_expire(&log->producers, clock_wall_ms(manager->clock), log->config.producer_id_expiration_ms);
+}
+
 static void on_producer_timer(struct timer *timer) {
     struct log_manager *manager = CONTAINER_OF(timer, struct log_manager, producer_timer);
-    int64_t wall_ms = clock_wall_ms(manager->clock);
-    for (struct managed_log *entry = manager->logs; entry != NULL; entry = entry->hh.next) {
-        if (entry_is_usable(manager, entry)) {
-            producer_state_expire(&entry->log->producers, wall_ms, entry->log->config.producer_id_expiration_ms);
-        }
-    }
+    manager_each_usable(manager, expire_producers);
     timer_start(manager->clock, timer, PRODUCER_EXPIRATION_CHECK_MS, on_producer_timer);
 }
 
@@ -128,7 +127,7 @@ static int write_clean_mark(struct log_manager *manager, int32_t directory) {
 
 /* The logs of one directory, and the error of one that could not be closed. */
 struct directory_close {
-    struct managed_log **entries;
+    struct log **logs;
     int32_t count;
     int32_t error; /* atomic */
 };
@@ -137,10 +136,23 @@ struct directory_close {
 static void close_one(struct directory_work *self, int32_t number, void *own) {
     (void)own;
     struct directory_close *close = self->context;
-    int error = log_close(close->entries[number]->log);
+    int error = log_close(close->logs[number]);
     if (error != 0) {
         __atomic_store_n(&close->error, error, __ATOMIC_RELAXED);
         __atomic_store_n(&self->is_stopped, true, __ATOMIC_RELAXED);
+    }
+}
+
+static void collect(const struct log_manager *manager, struct directory_close *close, int32_t directory) {
+    close->logs = xcalloc((size_t)manager->directories[directory].log_count + 1, sizeof(struct log *));
+    for (struct managed_log *entry = manager->logs; entry != NULL; entry = entry->hh.next) {
+        struct log *log = entry->log != NULL && entry->directory == directory ? entry->log
+                          : entry->future.directory == directory              ? entry->future.log
+                                                                              : NULL;
+        if (log != NULL) {
+            CHECK(close->count < manager->directories[directory].log_count);
+            close->logs[close->count++] = log;
+        }
     }
 }
 
@@ -149,16 +161,9 @@ static int close_logs(struct log_manager *manager) {
     struct directory_work *works = xcalloc((size_t)manager->directory_count, sizeof *works);
     int last_error = 0;
     for (int32_t i = 0; i < manager->directory_count; i++) {
-        closes[i].entries = xcalloc((size_t)manager->directories[i].log_count + 1, sizeof(struct managed_log *));
-    }
-    for (struct managed_log *entry = manager->logs; entry != NULL; entry = entry->hh.next) {
-        if (entry_is_usable(manager, entry)) {
-            struct directory_close *close = &closes[entry->directory];
-            CHECK(close->count < manager->directories[entry->directory].log_count);
-            close->entries[close->count++] = entry;
+        if (!manager->directories[i].is_offline) {
+            collect(manager, &closes[i], i);
         }
-    }
-    for (int32_t i = 0; i < manager->directory_count; i++) {
         works[i] = (struct directory_work){.context = &closes[i], .count = closes[i].count, .work = close_one};
     }
     manager_work_in_parallel(manager, works);
@@ -167,7 +172,7 @@ static int close_logs(struct log_manager *manager) {
             manager_fail_directory(manager, i, closes[i].error, "closing a log");
             last_error = closes[i].error;
         }
-        free(closes[i].entries);
+        free(closes[i].logs);
     }
     free(works);
     free(closes);

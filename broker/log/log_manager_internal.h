@@ -42,6 +42,23 @@ struct log_directory {
     struct log_checkpoint checkpoints[CHECKPOINT_KINDS];
 };
 
+/* What the checkpoints of one directory said of a log. */
+struct told_offsets {
+    int32_t directory; /* -1 none */
+    int64_t recovery_point;
+    int64_t start_offset;
+    int64_t high_watermark;
+    int64_t clean_offset; /* -1 unknown */
+};
+
+/* A copy of a partition's log on its way to replace it, in another directory. */
+struct future_log {
+    struct log *log; /* NULL: none */
+    int32_t directory;
+    int64_t serial;
+    bool is_loading;
+};
+
 /* One partition: its log, or only what the checkpoints say of it. */
 struct managed_log {
     char *key; /* "topic-partition", also the directory's name */
@@ -56,6 +73,11 @@ struct managed_log {
     int64_t high_watermark;
     int64_t clean_offset; /* -1 unknown */
     bool is_uncleanable;  /* until the next start */
+    struct future_log future;
+    struct log *replaced; /* by what was the future log; its directory still has its name */
+    int32_t replaced_directory;
+    int32_t preferred_directory; /* where a log that is not there yet is to be made; -1 anywhere */
+    struct told_offsets told;    /* by the directory read last */
     UT_hash_handle hh;
 };
 
@@ -90,9 +112,11 @@ struct log_manager {
     int32_t broker_id;
     char *cluster_id;
     bool high_watermarks_enabled;
+    bool is_loaded; /* every log is in the table, so that checkpoints may be written from it */
     bool is_started;
     struct write_job *writes; /* epoch files that wait for their turn, first in, first out */
     int32_t writes_running;
+    int32_t preferred_count;            /* logs with a preferred directory */
     struct pending_deletion *deletions; /* by due time */
     struct timer deletion_timer;
     struct timer retention_timer;
@@ -111,11 +135,32 @@ struct log_manager {
 
 struct managed_log *manager_find_entry(const struct log_manager *manager, const char *topic, int32_t partition);
 struct managed_log *manager_add_entry(struct log_manager *manager, const char *topic, int32_t partition);
+/* Whose log, or future log, this is; NULL when it is nobody's any more. */
+struct managed_log *manager_entry_of(const struct log_manager *manager, const struct log *log);
+int32_t manager_directory_of(const struct managed_log *entry, const struct log *log);
+/* The log with this serial, the future one included; NULL when it is gone. */
+struct log *manager_find_serial(const struct log_manager *manager, const char *topic, int32_t partition,
+                                int64_t serial);
+bool manager_any_directory_offline(const struct log_manager *manager);
+bool manager_has_future(const struct log_manager *manager, const struct managed_log *entry);
+/* Calls for every log in a usable directory, future logs included. */
+typedef void usable_log_visitor(struct log_manager *manager, struct managed_log *entry, struct log *log);
+void manager_each_usable(struct log_manager *manager, usable_log_visitor *visit);
+/* Takes a log's directory away: renamed to ...-delete, durably; its files go later. The log is destroyed, whose it was
+ * must not point to it any more. On an error its directory is given up. */
+int manager_delete_directory(struct log_manager *manager, struct log *log, int32_t directory);
+/* What a crash in the middle of a replacement leaves: the partition's log in one directory and a second one, `rival`,
+ * in another. The one that goes on later becomes the partition's, the other goes. ERR_INVALID when they are of
+ * different topics, which no crash leaves. */
+int manager_settle_rivals(struct log_manager *manager, struct managed_log *entry, struct log *rival, int32_t directory);
+void manager_forget_preferred(struct log_manager *manager, struct managed_log *entry);
 
 /* Opening a log in three steps, so that the middle one can run on any thread. */
 struct log_opening {
     struct managed_log *entry;
     int32_t directory;
+    bool is_future;
+    bool is_rival; /* another directory has a log of the partition, too */
     char *path;
     struct log_open_options options;
     char **deletions; /* files renamed to .deleted meanwhile */
@@ -125,15 +170,21 @@ struct log_opening {
 };
 void manager_opening_init(struct log_manager *manager, struct managed_log *entry, int32_t directory, bool is_clean,
                           struct log_opening *ret_opening);
+/* The same for one that does not become the partition's log: under the name it has, by what its directory tells. */
+void manager_opening_init_aside(struct log_manager *manager, struct managed_log *entry, int32_t directory,
+                                const char *name, bool is_clean, struct log_opening *ret_opening);
 int manager_opening_run(struct log_opening *opening, struct record_workspace *workspace);
 /* The log, if there is one, becomes the entry's. Frees the opening; returns its error. */
 int manager_opening_settle(struct log_manager *manager, struct log_opening *opening);
 void manager_fail_directory(struct log_manager *manager, int32_t directory, int error, const char *what);
 /* A log's operation failed: that takes its whole directory. */
-void manager_log_failed(struct log_manager *manager, const struct managed_log *entry, int error, const char *what);
+void manager_log_failed(struct log_manager *manager, const struct managed_log *entry, const struct log *log, int error,
+                        const char *what);
 /* The partition's high watermark as far as anyone knows it. */
 int64_t manager_high_watermark(const struct log_manager *manager, const struct managed_log *entry);
-void manager_start_flush(struct log_manager *manager, const struct managed_log *entry, int64_t offset);
+bool manager_start_flush(struct log_manager *manager, const struct managed_log *entry, struct log *log, int64_t offset);
+/* Files that wait for their deletion below `from` are now below `to`. */
+void manager_move_deletions(struct log_manager *manager, const char *from, const char *to);
 /* No duty begins after this. */
 void manager_stop_timers(struct log_manager *manager);
 void manager_start_cleaner(struct log_manager *manager);

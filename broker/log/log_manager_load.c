@@ -72,14 +72,50 @@ struct directory_load {
     char *message; /* of an error that ends the start */
 };
 
-static void add_opening(struct directory_load *load, struct managed_log *entry) {
+/* `name` of a future log; NULL for a partition's own. */
+static void add_opening(struct directory_load *load, struct managed_log *entry, const char *name) {
     if (load->count == load->capacity) {
         load->capacity = MAX(load->capacity * 2, 64);
         load->openings = xrealloc(load->openings, (size_t)load->capacity * sizeof *load->openings);
     }
+    struct log_opening *opening = &load->openings[load->count++];
     bool is_clean = load->manager->directories[load->directory].had_clean_shutdown;
-    manager_opening_init(load->manager, entry, load->directory, is_clean, &load->openings[load->count++]);
-    entry->is_loading = true;
+    bool is_rival = name == NULL && (entry->log != NULL || entry->is_loading);
+    if (name != NULL || is_rival) {
+        manager_opening_init_aside(load->manager, entry, load->directory, name != NULL ? name : entry->key, is_clean,
+                                   opening);
+    } else {
+        manager_opening_init(load->manager, entry, load->directory, is_clean, opening);
+    }
+    opening->is_future = name != NULL;
+    opening->is_rival = is_rival;
+    entry->is_loading = entry->is_loading || name == NULL;
+    entry->future.is_loading = entry->future.is_loading || name != NULL;
+}
+
+/* "<topic>-<partition>.<hex>-future": a log that was on its way to another directory. A second one is worth nothing. */
+static int note_future(struct directory_load *load, const char *name) {
+    struct log_manager *manager = load->manager;
+    char topic[LOG_DIRECTORY_NAME_MAX + 1];
+    int32_t partition;
+    const char *dot = strrchr(name, '.');
+    char *stem = xstrndup(name, dot == NULL ? 0 : (size_t)(dot - name));
+    bool is_named = parse_partition(stem, topic, &partition);
+    free(stem);
+    if (!is_named) {
+        return ERR_INVALID;
+    }
+    struct managed_log *entry = manager_add_entry(manager, topic, partition);
+    if (entry->future.log != NULL || entry->future.is_loading) {
+        char path[LOG_PATH_SIZE];
+        path_join(path, manager->directories[load->directory].path, name);
+        trace_warn(AREA, "%s is a second copy of %s on its way to another directory; it goes", path, entry->key);
+        manager_delete_later(manager, path, true, 0);
+        return 0;
+    }
+    trace_info(AREA, "Found the future log %s of %s", name, entry->key);
+    add_opening(load, entry, name);
+    return 0;
 }
 
 /* Notes what one sub-directory holds. ERR_INVALID with a message ends the start. */
@@ -89,7 +125,7 @@ static int note_name(struct directory_load *load, const char *name) {
     char topic[LOG_DIRECTORY_NAME_MAX + 1];
     int32_t partition;
     if (strcmp(name, "remote-log-index-cache") == 0 || strcmp(name, "__cluster_metadata-0") == 0 ||
-        ends_with(name, "-stray") || ends_with(name, "-future") || strcmp(name, "lost+found") == 0) {
+        ends_with(name, "-stray") || strcmp(name, "lost+found") == 0) {
         return 0;
     }
     if (ends_with(name, "-delete")) {
@@ -98,19 +134,18 @@ static int note_name(struct directory_load *load, const char *name) {
         manager_delete_later(manager, path, true, manager->config.defaults.file_delete_delay_ms);
         return 0;
     }
-    if (!parse_partition(name, topic, &partition)) {
+    bool is_future = ends_with(name, "-future");
+    if (is_future && note_future(load, name) == 0) {
+        return 0;
+    }
+    if (is_future || !parse_partition(name, topic, &partition)) {
         load->message = xasprintf("Found directory %s/%s, which is not in the form of topic-partition. Log directories "
                                   "must only contain topic data.",
                                   place->path, name);
         return ERR_INVALID;
     }
     struct managed_log *entry = manager_add_entry(manager, topic, partition);
-    if (entry->log != NULL || entry->is_loading) {
-        load->message = xasprintf("Duplicate log directories for %s are found in both %s and %s.", name,
-                                  manager->directories[entry->directory].path, place->path);
-        return ERR_INVALID;
-    }
-    add_opening(load, entry);
+    add_opening(load, entry, NULL);
     return 0;
 }
 
@@ -195,8 +230,15 @@ static int settle_directory(struct directory_load *load) {
     struct log_manager *manager = load->manager;
     const struct log_directory *place = &manager->directories[load->directory];
     for (int32_t i = 0; i < load->count; i++) {
-        load->openings[i].entry->is_loading = false;
-        manager_opening_settle(manager, &load->openings[i]);
+        struct managed_log *entry = load->openings[i].entry;
+        bool *is_loading = load->openings[i].is_future ? &entry->future.is_loading : &entry->is_loading;
+        *is_loading = false;
+        bool is_rival = load->openings[i].is_rival;
+        int error = manager_opening_settle(manager, &load->openings[i]);
+        if (is_rival && error == ERR_INVALID && load->message == NULL) {
+            load->message = xasprintf("Duplicate log directories for %s are found in both %s and %s.", entry->key,
+                                      manager->directories[entry->directory].path, place->path);
+        }
     }
     free(load->openings);
     if (load->error == 0 && !place->is_offline) {
@@ -222,6 +264,9 @@ int log_manager_load(struct log_manager *manager, char **ret_message) {
     }
     for (int32_t i = 0; i < manager->directory_count; i++) {
         int error = settle_directory(&loads[i]);
+        if (*ret_message == NULL) {
+            *ret_message = loads[i].message;
+        }
         if (error != 0 && *ret_message == NULL) {
             manager_fail_directory(manager, i, error, "loading logs");
         }
@@ -231,6 +276,7 @@ int log_manager_load(struct log_manager *manager, char **ret_message) {
     if (*ret_message != NULL) {
         return ERR_INVALID;
     }
+    manager->is_loaded = true;
     if (online == 0) {
         *ret_message = xasprintf("None of the log directories could be loaded (log.dirs).");
         return ERR_IO;

@@ -148,6 +148,19 @@ int log_apply_to_producers(struct log *log, const struct log_segment *segment, c
     return error;
 }
 
+void log_exchange_producers(struct log *log, struct log *other) {
+    CHECK(log->producers.end_offset == other->producers.end_offset);
+    struct producer_state mine = log->producers;
+    log->producers.entries = other->producers.entries;
+    log->producers.oldest = other->producers.oldest;
+    log->producers.open = other->producers.open;
+    log->producers.decided = other->producers.decided;
+    other->producers.entries = mine.entries;
+    other->producers.oldest = mine.oldest;
+    other->producers.open = mine.open;
+    other->producers.decided = mine.decided;
+}
+
 /* Loads the newest snapshot that can be read; broken ones are removed. */
 static int load_newest_snapshot(struct log *log) {
     struct producer_state *state = &log->producers;

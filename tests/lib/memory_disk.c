@@ -210,6 +210,17 @@ static int memory_descriptor(struct disk_file *file) {
 }
 
 /* Moves one path; everything below it moves along, as names of files in a directory do. */
+static void move_paths(struct path_entry *entries, const char *from, const char *to) {
+    size_t size = strlen(from);
+    for (int i = 0; i < PATHS_MAX; i++) {
+        char *path = entries[i].path;
+        if (path != NULL && strncmp(path, from, size) == 0 && (path[size] == 0 || path[size] == '/')) {
+            entries[i].path = xasprintf("%s%s", to, path + size);
+            free(path);
+        }
+    }
+}
+
 static int memory_rename(struct disk *base, const char *from, const char *to) {
     struct memory_disk *disk = disk_of(base);
     bool torn;
@@ -223,14 +234,7 @@ static int memory_rename(struct disk *base, const char *from, const char *to) {
     if (target != NULL) {
         drop(target);
     }
-    size_t size = strlen(from);
-    for (int i = 0; i < PATHS_MAX; i++) {
-        char *path = disk->seen[i].path;
-        if (path != NULL && strncmp(path, from, size) == 0 && (path[size] == 0 || path[size] == '/')) {
-            disk->seen[i].path = xasprintf("%s%s", to, path + size);
-            free(path);
-        }
-    }
+    move_paths(disk->seen, from, to);
     return 0;
 }
 
@@ -270,6 +274,25 @@ static const char *name_in(const char *path, const char *directory) {
     return strchr(path + size + 1, '/') == NULL ? path + size + 1 : NULL;
 }
 
+/* Directories that were renamed into this one take along what is stable in them. */
+static void move_stable(struct memory_disk *disk, const char *path) {
+    for (int i = 0; i < PATHS_MAX; i++) {
+        const struct path_entry *seen = &disk->seen[i];
+        if (name_in(seen->path, path) == NULL || !seen->inode->is_directory) {
+            continue;
+        }
+        for (int k = 0; k < PATHS_MAX; k++) {
+            const struct path_entry *stable = &disk->stable[k];
+            if (stable->path != NULL && stable->inode == seen->inode && strcmp(stable->path, seen->path) != 0) {
+                char *from = xstrdup(stable->path);
+                move_paths(disk->stable, from, seen->path);
+                free(from);
+                break;
+            }
+        }
+    }
+}
+
 /* What is directly in the directory becomes stable, names only. */
 static int memory_sync_directory(struct disk *base, const char *path) {
     struct memory_disk *disk = disk_of(base);
@@ -277,6 +300,7 @@ static int memory_sync_directory(struct disk *base, const char *path) {
     if (!alive(disk, &torn)) {
         return ERR_IO;
     }
+    move_stable(disk, path);
     for (int i = 0; i < PATHS_MAX; i++) {
         if (name_in(disk->stable[i].path, path) != NULL) {
             drop(&disk->stable[i]);

@@ -122,16 +122,18 @@ START_TEST(with_no_directory_left_the_broker_does_not_start) {
 }
 END_TEST
 
-START_TEST(a_partition_in_two_directories_ends_the_start) {
-    make_log("t", 0);
+START_TEST(a_partition_of_two_topics_in_two_directories_ends_the_start) {
+    append(make_log("t", 0), 3);
     stop_broker();
     char *path = xasprintf("%s/t-0", directories[1]);
     ck_assert_int_eq(mkdir(path, 0755), 0);
+    write_text(path, "partition.metadata", "version: 0\ntopic_id: CQAAAAAAAAAAAAAAAAAAAA");
     free(path);
     char *message;
     ck_assert_int_eq(try_start(&message), ERR_INVALID);
     ck_assert_ptr_nonnull(strstr(message, "Duplicate log directories for t-0 are found in both"));
     free(message);
+    ck_assert(exists(directories[0], "t-0"));
 }
 END_TEST
 
@@ -516,7 +518,7 @@ int main(void) {
         TEST(a_failed_directory_takes_its_logs_offline_and_nothing_else),
         TEST(a_directory_that_cannot_be_read_at_start_is_offline_and_one_line_says_so),
         TEST(with_no_directory_left_the_broker_does_not_start),
-        TEST(a_partition_in_two_directories_ends_the_start),
+        TEST(a_partition_of_two_topics_in_two_directories_ends_the_start),
         TEST(what_another_directory_says_of_a_moved_log_is_not_believed),
         TEST(rule_32_the_start_checkpoint_lists_only_starts_above_the_first_segment),
         TEST(checkpoints_are_written_at_their_intervals_and_after_the_start_only),
