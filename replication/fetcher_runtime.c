@@ -506,6 +506,9 @@ static bool append_records(struct partition_runtime *partition, const struct fet
     if (error == ERR_INVALID && begin_with_batch(partition, records, data->log_start_offset)) {
         error = log_append_as_follower(partition->log, bytes, &info);
     }
+    if (partition->is_offline) {
+        return false; /* its directory failed while it was to begin anew */
+    }
     if (error == ERR_INVALID || error == ERR_CORRUPT) {
         trace_warn(AREA, "%s-%d: records from broker %d at offset %lld not appended: %s", partition->topic,
                    partition->index, partition->core.leader, (long long)partition->fetch.position.offset,
