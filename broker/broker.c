@@ -42,6 +42,7 @@ static void set_throttle_rates(struct broker *broker) {
     if (broker->replicas != NULL) {
         replica_manager_set_throttle_rates(broker->replicas, broker->config->leader_replication_throttled_rate,
                                            broker->config->follower_replication_throttled_rate);
+        replica_manager_set_move_rate(broker->replicas, broker->config->replica_alter_log_dirs_io_max_bytes_per_second);
     }
 }
 
@@ -195,6 +196,8 @@ void broker_wire(struct broker *broker) {
         .fetch_backoff_ms = config->replica_fetch_backoff_ms,
         .socket_timeout_ms = config->replica_socket_timeout_ms,
         .rack_aware_selector = config->rack_aware_selector,
+        .log_moves_max = config->num_replica_alter_log_dirs_threads > 0 ? config->num_replica_alter_log_dirs_threads
+                                                                        : config->log_dir_count,
         .throttle = throttle_of,
         .on_leadership = on_leadership,
         .context = broker,

@@ -77,6 +77,20 @@ static bool topic_high_watermark(void *context, const char *topic, int32_t parti
     return true;
 }
 
+static void on_future_settled(void *context, const char *topic, int32_t partition) {
+    struct broker *broker = context;
+    if (broker->replicas != NULL) {
+        replica_manager_on_future_settled(broker->replicas, topic, partition);
+    }
+}
+
+static void on_future_read(void *context, const char *topic, int32_t partition, const struct log_chunk *chunk) {
+    struct broker *broker = context;
+    if (broker->replicas != NULL) {
+        replica_manager_on_future_read(broker->replicas, topic, partition, chunk);
+    }
+}
+
 static void on_directory_failed(void *context, const char *directory) {
     struct broker *broker = context;
     if (broker->replicas != NULL) {
@@ -116,6 +130,8 @@ static int open_logs(struct broker *broker) {
         .topic_config = log_config_of_topic,
         .high_watermark = topic_high_watermark,
         .on_directory_failed = on_directory_failed,
+        .on_future_settled = on_future_settled,
+        .on_future_read = on_future_read,
         .context = broker,
     };
     topic_config_merge(config, NULL, &logs.defaults);

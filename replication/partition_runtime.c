@@ -11,6 +11,7 @@
 #include "broker/base/trace.h"
 #include "broker/protocol/errors.h"
 #include "replication/fetcher_runtime.h"
+#include "replication/log_move_runtime.h"
 #include "replication/replica_manager_internal.h"
 
 #define AREA "kafka.cluster.Partition"
@@ -41,7 +42,7 @@ struct partition_runtime *partition_runtime_create(struct replica_manager *manag
 }
 
 /* From a copy of the list's head on, each watcher takes at most itself out of the list. */
-static void wake_watchers(struct partition_runtime *partition) {
+void partition_runtime_wake(struct partition_runtime *partition) {
     struct partition_watcher *watcher = partition->watchers;
     while (watcher != NULL) {
         struct partition_watcher *next = watcher->next;
@@ -51,6 +52,7 @@ static void wake_watchers(struct partition_runtime *partition) {
 }
 
 static void leave_everything(struct partition_runtime *partition) {
+    log_move_runtime_remove(partition);
     fetcher_runtime_remove(partition);
     alter_partition_manager_withdraw(partition->manager->alter, partition);
     if (partition->is_ticking) {
@@ -100,7 +102,7 @@ void partition_runtime_set_offline(struct partition_runtime *partition) {
     leave_everything(partition);
     partition->log = NULL;
     partition->is_offline = true;
-    wake_watchers(partition);
+    partition_runtime_wake(partition);
 }
 
 void partition_runtime_fail(struct partition_runtime *partition, int error) {
@@ -162,7 +164,7 @@ bool partition_runtime_apply(struct partition_runtime *partition, const struct p
         tell_leadership(partition);
     }
     if ((actions & PARTITION_WAKE) != 0) {
-        wake_watchers(partition);
+        partition_runtime_wake(partition);
     }
     return true;
 }
@@ -206,6 +208,7 @@ static bool take_new_start(struct partition_runtime *partition) {
     struct partition_event event = partition_runtime_event(partition, PARTITION_START_RAISED);
     event.start.log_start = log_start_offset(partition->log);
     event.start.log_end = log_end_offset(partition->log);
+    log_move_runtime_look(partition);
     return partition_runtime_apply(partition, &event);
 }
 
@@ -350,7 +353,9 @@ int16_t partition_runtime_offset_for_leader_epoch(const struct partition_runtime
 }
 
 int64_t partition_runtime_low_watermark(const struct partition_runtime *partition) {
-    return partition_low_watermark(&partition->core, partition->manager->peers, partition->manager->peer_count);
+    int64_t low = partition_low_watermark(&partition->core, partition->manager->peers, partition->manager->peer_count);
+    const struct log *future = log_manager_find_future(partition->manager->logs, partition->topic, partition->index);
+    return future == NULL ? low : MIN(low, log_start_offset(future)); /* as if it were one more replica */
 }
 
 int16_t partition_runtime_delete_records(struct partition_runtime *partition, int64_t offset, int64_t *ret_offset,

@@ -16,6 +16,7 @@
 #define PARTITION_KEY_MAX (TOPIC_NAME_MAX + sizeof(int32_t))
 
 struct topic_traffic;
+struct log_move_runtime;
 
 struct partition_runtime {
     struct replica_manager *manager;
@@ -35,6 +36,7 @@ struct partition_runtime {
     struct alter_partition_item alter;
     struct partition_watcher *watchers;
     struct topic_traffic *traffic;
+    struct log_move_runtime *move; /* to another directory; NULL: none */
     struct partition_runtime *tick_prev, *tick_next;
     UT_hash_handle hh;
     char *topic;
@@ -47,6 +49,8 @@ uint32_t partition_key(uint8_t ret_key[PARTITION_KEY_MAX], struct str topic, int
 
 /* Takes over what the topic's settings say of throttling. */
 void partition_runtime_read_throttle(struct partition_runtime *partition);
+/* Something that waits for the partition may go on. */
+void partition_runtime_wake(struct partition_runtime *partition);
 /* Into the manager's table, offline until a log is opened. */
 struct partition_runtime *partition_runtime_create(struct replica_manager *manager, struct str topic, int32_t index);
 /* Out of the table; watchers hear it. */

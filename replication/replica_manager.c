@@ -9,6 +9,7 @@
 #include "broker/base/check.h"
 #include "broker/protocol/errors.h"
 #include "replication/fetcher_runtime.h"
+#include "replication/log_move_runtime.h"
 #include "replication/replica_manager_internal.h"
 
 struct replica_manager *replica_manager_create(const struct replica_manager_config *config, struct clock *clock,
@@ -23,6 +24,7 @@ struct replica_manager *replica_manager_create(const struct replica_manager_conf
     manager->broker_epoch = -1;
     throttle_init(&manager->leader_throttle, THROTTLE_UNLIMITED, clock_now_ms(clock));
     throttle_init(&manager->follower_throttle, THROTTLE_UNLIMITED, clock_now_ms(clock));
+    throttle_init(&manager->move_throttle, THROTTLE_UNLIMITED, clock_now_ms(clock));
     manager->alter = alter_partition_manager_create(manager);
     replica_manager_update_peers(manager);
     return manager;
@@ -86,6 +88,7 @@ void replica_manager_start(struct replica_manager *manager) {
     manager->is_started = true;
     timer_start(manager->clock, &manager->tick_timer, manager->config.replica_lag_time_max_ms / 2, on_tick_timer);
     fetcher_runtime_start_all(manager);
+    log_move_runtime_start_all(manager);
 }
 
 void replica_manager_stop(struct replica_manager *manager) {
@@ -93,9 +96,11 @@ void replica_manager_stop(struct replica_manager *manager) {
     struct partition_runtime *after = NULL;
     manager->is_started = false;
     timer_stop(manager->clock, &manager->tick_timer);
+    timer_stop(manager->clock, &manager->move_timer);
     HASH_ITER(hh, manager->partitions, partition, after) {
         struct partition_event event = partition_runtime_event(partition, PARTITION_RESIGN);
         partition_runtime_apply(partition, &event);
+        log_move_runtime_pause(partition);
     }
 }
 
@@ -190,6 +195,11 @@ void replica_manager_directory_failed(struct replica_manager *manager, const cha
         const char *path = partition->log == NULL ? NULL : log_directory(partition->log);
         if (path != NULL && strncmp(path, directory, size) == 0 && path[size] == '/') {
             partition_runtime_set_offline(partition);
+        }
+        /* The target is lost: the replica stays where it is. */
+        if (partition->move != NULL &&
+            log_manager_find_future(manager->logs, partition->topic, partition->index) == NULL) {
+            log_move_runtime_remove(partition);
         }
     }
 }

@@ -39,6 +39,7 @@ struct replica_manager_config {
     int32_t fetch_response_max_bytes;
     int64_t fetch_backoff_ms;
     int64_t socket_timeout_ms;
+    int32_t log_moves_max; /* between directories, at a time */
     bool rack_aware_selector;
     /* Group and transaction coordinators hear of leadership of their partitions. NULL: nobody. */
     void (*on_leadership)(void *context, const char *topic, int32_t partition, bool is_leader, int32_t leader_epoch);
@@ -203,6 +204,16 @@ void replica_manager_directory_failed(struct replica_manager *manager, const cha
 /* Bytes per second for throttled partitions: what followers out of sync are given by us as leader, and what we take
  * while behind. INT64_MAX: as fast as it goes. Followers in sync are never held back, and do not count. */
 void replica_manager_set_throttle_rates(struct replica_manager *manager, int64_t leader_rate, int64_t follower_rate);
+/* Bytes per second that moves between directories may copy, all together. */
+void replica_manager_set_move_rate(struct replica_manager *manager, int64_t rate);
+/* AlterReplicaLogDirs for one partition (KIP-113): a copy of its log is made in the directory `path`, while it is
+ * served, and takes its place. Another target replaces the one before, the directory it is in cancels; a replica that
+ * is not here yet will be made there. Kafka error. */
+int16_t replica_manager_alter_log_dir(struct replica_manager *manager, struct str topic, int32_t partition,
+                                      struct str path);
+/* For the log manager's configuration; the context is the replica manager. */
+void replica_manager_on_future_settled(void *context, const char *topic, int32_t partition);
+void replica_manager_on_future_read(void *context, const char *topic, int32_t partition, const struct log_chunk *chunk);
 /* Topic settings changed (min.insync.replicas and others): re-evaluate. */
 void replica_manager_topic_config_changed(struct replica_manager *manager, const char *topic);
 

@@ -10,6 +10,7 @@
 #include "generated/protocol/stop_replica.h"
 #include "generated/protocol/update_metadata.h"
 #include "replication/fetcher_runtime.h"
+#include "replication/log_move_runtime.h"
 #include "replication/replica_manager_internal.h"
 
 #define AREA "kafka.server.ReplicaManager"
@@ -227,6 +228,15 @@ static int16_t obey(struct replica_manager *manager, const struct leader_command
     return take_role(manager, partition, state);
 }
 
+/* A move goes on where a stop, or the last run of this broker, ended it. */
+static void resume_move(struct replica_manager *manager, const struct leader_command *command) {
+    struct partition_runtime *partition =
+        replica_manager_find(manager, command->topic, command->state->partition_index);
+    if (*command->error == KAFKA_NONE && partition != NULL && !partition->is_offline) {
+        log_move_runtime_resume(partition);
+    }
+}
+
 static int32_t count_states(const struct leader_and_isr_request *request) {
     int32_t count = MAX(request->ungrouped_partition_states_count, 0);
     for (int32_t i = 0; i < request->topic_states_count; i++) {
@@ -304,6 +314,7 @@ void replica_manager_leader_and_isr(struct replica_manager *manager, const struc
             bool leads = commands[i].state->leader == manager->config.broker_id;
             if (leads == (pass == 0)) {
                 *commands[i].error = ret->error_code != KAFKA_NONE ? ret->error_code : obey(manager, &commands[i]);
+                resume_move(manager, &commands[i]);
             }
         }
     }
@@ -355,6 +366,7 @@ static int16_t stop_one(struct replica_manager *manager, struct str topic, int32
         /* Without deletion it stays in memory, so that its high watermark stays in the checkpoint file. */
         struct partition_event event = partition_runtime_event(partition, PARTITION_RESIGN);
         partition_runtime_apply(partition, &event);
+        log_move_runtime_pause(partition);
     }
     return is_deletion ? remove_log(manager, topic, index, log_manager_delete) : KAFKA_NONE;
 }

@@ -38,7 +38,11 @@ struct replica_manager {
     struct fetcher_runtime *fetchers;  /* uthash by broker id */
     struct throttle leader_throttle;   /* of what followers out of sync get of throttled partitions */
     struct throttle follower_throttle; /* of what we, behind, take of them */
-    struct offset_call *offset_calls;  /* under way */
+    struct throttle move_throttle;     /* of moves between directories */
+    struct log_move_runtime *moves;    /* by topic and index */
+    int32_t slots_used;                /* moves that copy, config.log_moves_max at most */
+    struct timer move_timer;
+    struct offset_call *offset_calls; /* under way */
     struct alter_partition_manager *alter;
     struct topic_traffic *topic_traffic; /* uthash by topic */
     struct traffic traffic;

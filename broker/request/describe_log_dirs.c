@@ -18,6 +18,8 @@ struct found_log {
     struct topic_partition_name name;
     const char *directory; /* the partition's own */
     int64_t size_bytes;
+    int64_t end_offset;
+    bool is_future; /* on its way there */
 };
 
 struct log_walk {
@@ -25,6 +27,7 @@ struct log_walk {
     struct found_log *logs;
     int32_t count;
     int32_t capacity;
+    bool is_future;
 };
 
 static void count_log(void *context, const char *topic, int32_t partition, struct log *log) {
@@ -41,6 +44,8 @@ static void note_log(void *context, const char *topic, int32_t partition, struct
         .name = {.topic = arena_str(&walk->request->arena, str_from(topic)), .partition = partition},
         .directory = log_directory(log),
         .size_bytes = log_size_bytes(log),
+        .end_offset = log_end_offset(log),
+        .is_future = walk->is_future,
     };
 }
 
@@ -82,8 +87,11 @@ static struct topic_partition_name *sort_asked(struct request *request, int32_t 
 static struct log_walk find_logs(struct request *request) {
     struct log_walk walk = {.request = request};
     log_manager_for_each(request->context->logs, count_log, &walk);
+    log_manager_for_each_future(request->context->logs, count_log, &walk);
     walk.logs = ARENA_ARRAY(&request->arena, struct found_log, walk.capacity);
     log_manager_for_each(request->context->logs, note_log, &walk);
+    walk.is_future = true;
+    log_manager_for_each_future(request->context->logs, note_log, &walk);
     int32_t asked_count;
     const struct topic_partition_name *asked = sort_asked(request, &asked_count);
     if (asked != NULL) {
@@ -107,14 +115,16 @@ static bool is_inside(const char *partition_directory, const char *directory) {
     return strncmp(partition_directory, directory, size) == 0 && partition_directory[size] == '/';
 }
 
-/* What a replica that is not the newest lacks; 0 for one that has it all, as Kafka computes it. */
-static int64_t offset_lag(struct request *request, const struct topic_partition_name *name) {
+/* What a replica that is not the newest lacks, 0 for one that has it all, and what a future log lacks of it; as Kafka
+ * computes them. */
+static int64_t offset_lag(struct request *request, const struct found_log *log) {
     struct partition_runtime *partition;
-    if (replica_manager_partition(request->context->replicas, name->topic, name->partition, &partition) != KAFKA_NONE) {
+    if (replica_manager_partition(request->context->replicas, log->name.topic, log->name.partition, &partition) !=
+        KAFKA_NONE) {
         return -1;
     }
-    int64_t lag = partition_runtime_high_watermark(partition) - log_end_offset(partition_runtime_log(partition));
-    return MAX(lag, 0);
+    return log->is_future ? log_end_offset(partition_runtime_log(partition)) - log->end_offset
+                          : MAX(partition_runtime_high_watermark(partition) - log->end_offset, 0);
 }
 
 static void fill_topics(const struct log_walk *walk, const char *directory,
@@ -139,7 +149,8 @@ static void fill_topics(const struct log_walk *walk, const char *directory,
         describe_log_dirs_response_describe_log_dirs_partition_init(partition);
         partition->partition_index = log->name.partition;
         partition->partition_size = log->size_bytes;
-        partition->offset_lag = offset_lag(walk->request, &log->name);
+        partition->offset_lag = offset_lag(walk->request, log);
+        partition->is_future_key = log->is_future;
         ret->topics[ret->topics_count - 1].partitions_count++;
     }
 }

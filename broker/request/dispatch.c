@@ -18,6 +18,7 @@
 #include "generated/protocol/alter_configs.h"
 #include "generated/protocol/alter_partition.h"
 #include "generated/protocol/alter_partition_reassignments.h"
+#include "generated/protocol/alter_replica_log_dirs.h"
 #include "generated/protocol/api_versions.h"
 #include "generated/protocol/consumer_group_describe.h"
 #include "generated/protocol/consumer_group_heartbeat.h"

@@ -59,6 +59,20 @@ static void directory_failed(void *context, const char *directory) {
     replica_manager_directory_failed(broker->replicas, directory);
 }
 
+static void future_settled(void *context, const char *topic, int32_t partition) {
+    const struct fake_broker *broker = context;
+    if (broker->replicas != NULL) {
+        replica_manager_on_future_settled(broker->replicas, topic, partition);
+    }
+}
+
+static void future_read(void *context, const char *topic, int32_t partition, const struct log_chunk *chunk) {
+    const struct fake_broker *broker = context;
+    if (broker->replicas != NULL) {
+        replica_manager_on_future_read(broker->replicas, topic, partition, chunk);
+    }
+}
+
 static struct partition_throttle throttle_of(void *context, const char *topic, int32_t partition) {
     const struct fake_broker *broker = context;
     (void)topic, (void)partition;
@@ -82,6 +96,8 @@ void fake_broker_start(struct fake_cluster *cluster, int32_t broker_id) {
                                       .topic_config = topic_config,
                                       .high_watermark = high_watermark,
                                       .on_directory_failed = directory_failed,
+                                      .on_future_settled = future_settled,
+                                      .on_future_read = future_read,
                                       .context = broker};
     ck_assert_msg(log_manager_open(disk_posix(), &cluster->clock.base, &logs, &broker->logs, &message) == 0, "%s",
                   message);

@@ -1,0 +1,262 @@
+/* AlterReplicaLogDirs on a broker with two directories: replicas move while they are used, moves are cancelled,
+ * stopped, gone on with after a restart, and end with their directories. */
+#include <check.h>
+#include <dirent.h>
+
+#include "broker/base/check.h"
+#include "broker/protocol/errors.h"
+#include "replication/partition_runtime.h"
+#include "tests/lib/fake_cluster.h"
+#include "tests/lib/runner.h"
+
+#define TRICKLE 400 /* bytes a second: some batches */
+
+static struct fake_cluster c;
+
+static struct replica_manager *replicas(void) {
+    return c.brokers[1].replicas;
+}
+
+static struct str home(void) {
+    return str_from(c.brokers[1].directory);
+}
+
+static struct str spare(void) {
+    return str_from(c.brokers[1].spare_directory);
+}
+
+static void set_up(void) {
+    fake_cluster_create(&c, 2, 1);
+    fake_cluster_lead(&c, 1, 12); /* before there is a second directory, so that the log is in the first */
+    fake_cluster_run(&c, 1000);
+    fake_broker_kill(&c, 1);
+    c.brokers[1].spare_directory = test_directory_create();
+    fake_broker_start(&c, 1);
+    fake_cluster_lead(&c, 1, 12);
+    fake_cluster_run(&c, 1000);
+}
+
+static void tear_down(void) {
+    fake_cluster_destroy(&c);
+}
+
+static int16_t move_to(struct str path) {
+    return replica_manager_alter_log_dir(replicas(), STR_LITERAL("t"), 0, path);
+}
+
+static bool is_in(struct str path) {
+    return log_manager_is_in(c.brokers[1].logs, fake_partition(&c, 1)->log, path);
+}
+
+static struct log *future(void) {
+    return log_manager_find_future(c.brokers[1].logs, "t", 0);
+}
+
+/* Directories of the partition's logs, those to be deleted left out. */
+static int count_names(struct str path, const char *tail) {
+    DIR *directory = opendir(path.data);
+    int count = 0;
+    for (const struct dirent *entry; (entry = readdir(directory)) != NULL;) {
+        size_t size = strlen(entry->d_name);
+        count += strncmp(entry->d_name, "t-0", 3) == 0 && size >= strlen(tail) &&
+                 strcmp(entry->d_name + size - strlen(tail), tail) == 0;
+    }
+    closedir(directory);
+    return count;
+}
+
+static void append(int batches) {
+    for (int i = 0; i < batches; i++) {
+        ck_assert_int_eq(fake_append(&c, 1, 5, 1).error_code, KAFKA_NONE);
+    }
+}
+
+/* Of 40 batches some are there, and the rate lets no more through. */
+static void begin_slowly(void) {
+    append(40);
+    replica_manager_set_move_rate(replicas(), TRICKLE);
+    fake_cluster_run(&c, 2000);
+    ck_assert_int_eq(move_to(spare()), KAFKA_NONE);
+    fake_cluster_run(&c, 1000);
+    ck_assert_ptr_nonnull(future());
+    ck_assert_int_gt(log_end_offset(future()), 0);
+    ck_assert_int_lt(log_end_offset(future()), fake_log_end(&c, 1));
+}
+
+static void let_go(void) {
+    replica_manager_set_move_rate(replicas(), INT64_MAX);
+    fake_cluster_run(&c, 2000);
+}
+
+START_TEST(a_replica_moves_while_it_is_used) {
+    begin_slowly();
+    append(3);
+    let_go();
+    ck_assert_ptr_null(future());
+    ck_assert(is_in(spare()));
+    ck_assert_int_eq(count_names(home(), "t-0"), 0);
+    ck_assert_int_eq(count_names(home(), "-delete"), 1);
+    append(3);
+    fake_cluster_run(&c, 1000);
+    ck_assert_int_eq(fake_log_end(&c, 1), 46 * 5);
+    ck_assert_int_eq(fake_high_watermark(&c, 1), 46 * 5);
+    ck_assert(fake_logs_equal(&c, 1, 2));
+    /* And back, after which a restart finds it there. */
+    ck_assert_int_eq(move_to(home()), KAFKA_NONE);
+    fake_cluster_run(&c, 1000);
+    ck_assert(is_in(home()));
+    fake_broker_kill(&c, 1);
+    fake_broker_start(&c, 1);
+    ck_assert_int_eq(log_end_offset(log_manager_find(c.brokers[1].logs, "t", 0)), 46 * 5);
+}
+END_TEST
+
+START_TEST(the_directory_it_is_in_cancels_a_move_and_the_one_it_goes_to_changes_nothing) {
+    begin_slowly();
+    const struct log *before = future();
+    ck_assert_int_eq(move_to(spare()), KAFKA_NONE);
+    ck_assert_ptr_eq(future(), before);
+    ck_assert_int_eq(move_to(home()), KAFKA_NONE);
+    ck_assert_ptr_null(future());
+    ck_assert(is_in(home()));
+    ck_assert_int_eq(count_names(spare(), "-future"), 0);
+    let_go();
+    ck_assert(is_in(home()));
+    ck_assert_int_eq(move_to(home()), KAFKA_NONE);
+    ck_assert_ptr_null(future());
+}
+END_TEST
+
+START_TEST(errors_are_kafkas) {
+    char name[220];
+    memset(name, 'x', sizeof name);
+    ck_assert_int_eq(move_to(STR_LITERAL("/nosuch")), KAFKA_LOG_DIR_NOT_FOUND);
+    ck_assert_int_eq(replica_manager_alter_log_dir(replicas(), (struct str){name, sizeof name}, 0, spare()),
+                     KAFKA_INVALID_TOPIC_EXCEPTION);
+    ck_assert_int_eq(replica_manager_alter_log_dir(replicas(), STR_LITERAL("u"), 0, spare()),
+                     KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+}
+END_TEST
+
+START_TEST(a_replica_that_is_not_here_yet_is_made_where_it_was_asked_for) {
+    /* The first directory would be as good: nothing is in either. */
+    struct uuid id = c.topic_id;
+    const struct image_partition told = {.partition = 7, .leader = 1, .leader_epoch = 0};
+    struct log *log;
+    image_set_partition(c.brokers[1].image, "u", id, &told);
+    for (int i = 0; i < 2; i++) {
+        struct str path = i == 0 ? spare() : home();
+        ck_assert_int_eq(replica_manager_alter_log_dir(replicas(), STR_LITERAL("u"), 7, path),
+                         KAFKA_REPLICA_NOT_AVAILABLE);
+        ck_assert_int_eq(log_manager_get_or_create(c.brokers[1].logs, "u", 7, true, id, &log), 0);
+        ck_assert(log_manager_is_in(c.brokers[1].logs, log, path));
+        ck_assert_int_eq(log_manager_delete(c.brokers[1].logs, "u", 7), 0);
+    }
+}
+END_TEST
+
+START_TEST(a_restart_goes_on_with_a_move) {
+    begin_slowly();
+    fake_broker_kill(&c, 1);
+    fake_broker_start(&c, 1);
+    ck_assert_ptr_nonnull(future());
+    fake_cluster_run(&c, 1000);
+    ck_assert_ptr_nonnull(future()); /* nobody has said yet whose replica it is */
+    fake_cluster_lead(&c, 2, 12);
+    fake_cluster_run(&c, 2000);
+    ck_assert_ptr_null(future());
+    ck_assert(is_in(spare()));
+    ck_assert(fake_logs_equal(&c, 1, 2));
+}
+END_TEST
+
+START_TEST(a_deposed_leader_is_cut_and_its_copy_with_it) {
+    append(10);
+    fake_cluster_run(&c, 1000);
+    c.brokers[2].is_cut = true;
+    append(10); /* nobody else has these */
+    replica_manager_set_move_rate(replicas(), TRICKLE);
+    ck_assert_int_eq(move_to(spare()), KAFKA_NONE);
+    replica_manager_set_move_rate(replicas(), 5000);
+    for (int i = 0; i < 100 && future() != NULL && log_end_offset(future()) <= 60; i++) {
+        fake_cluster_run(&c, 10);
+    }
+    c.brokers[2].is_cut = false;
+    fake_cluster_lead(&c, 2, 12);
+    ck_assert_int_eq(fake_append(&c, 2, 1, 1).error_code, KAFKA_NONE);
+    fake_cluster_run(&c, 20000);
+    ck_assert_ptr_null(future());
+    ck_assert(is_in(spare()));
+    ck_assert_int_eq(fake_log_end(&c, 1), 51);
+    ck_assert(fake_logs_equal(&c, 1, 2));
+}
+END_TEST
+
+START_TEST(deleted_records_are_waited_for_in_the_copy_too) {
+    begin_slowly();
+    int64_t offset;
+    int64_t low_watermark;
+    int64_t target = log_end_offset(future()) + 20;
+    fake_cluster_run(&c, 0);
+    ck_assert_int_eq(partition_runtime_delete_records(fake_partition(&c, 1), target, &offset, &low_watermark),
+                     KAFKA_NONE);
+    ck_assert_int_lt(low_watermark, target);
+    fake_cluster_run(&c, 2000);
+    ck_assert_int_ge(log_start_offset(future()), target);
+    ck_assert_int_eq(partition_runtime_low_watermark(fake_partition(&c, 1)), target);
+    let_go();
+    ck_assert(is_in(spare()));
+    ck_assert_int_eq(log_start_offset(fake_partition(&c, 1)->log), target);
+}
+END_TEST
+
+START_TEST(a_deletion_takes_both) {
+    begin_slowly();
+    fake_broker_kill(&c, 1); /* and what nobody commanded since a restart goes as well */
+    fake_broker_start(&c, 1);
+    ck_assert_int_eq(log_manager_delete(c.brokers[1].logs, "t", 0), 0);
+    ck_assert_int_eq(count_names(home(), "t-0") + count_names(spare(), "t-0"), 0);
+    ck_assert_int_eq(count_names(home(), "-delete") + count_names(spare(), "-delete"), 2);
+}
+END_TEST
+
+START_TEST(a_failed_target_leaves_the_replica_where_it_is) {
+    begin_slowly();
+    log_manager_fail_directory_of(c.brokers[1].logs, future());
+    ck_assert_ptr_null(future());
+    ck_assert_ptr_null(fake_partition(&c, 1)->move);
+    append(2);
+    ck_assert_int_eq(move_to(spare()), KAFKA_STORAGE_ERROR);
+    let_go();
+    ck_assert(is_in(home()));
+    ck_assert_int_eq(fake_log_end(&c, 1), 42 * 5);
+}
+END_TEST
+
+START_TEST(a_failed_source_takes_the_replica_offline_and_its_copy_does_not_stand_in) {
+    begin_slowly();
+    struct partition_runtime *partition = fake_partition(&c, 1);
+    partition_runtime_fail(partition, -5);
+    ck_assert(partition->is_offline);
+    ck_assert_ptr_null(partition->move);
+    ck_assert_int_eq(move_to(spare()), KAFKA_STORAGE_ERROR);
+    fake_cluster_run(&c, 2000);
+    ck_assert(partition->is_offline);
+}
+END_TEST
+
+int main(void) {
+    static const struct test tests[] = {
+        TEST(a_replica_moves_while_it_is_used),
+        TEST(the_directory_it_is_in_cancels_a_move_and_the_one_it_goes_to_changes_nothing),
+        TEST(errors_are_kafkas),
+        TEST(a_replica_that_is_not_here_yet_is_made_where_it_was_asked_for),
+        TEST(a_restart_goes_on_with_a_move),
+        TEST(a_deposed_leader_is_cut_and_its_copy_with_it),
+        TEST(deleted_records_are_waited_for_in_the_copy_too),
+        TEST(a_deletion_takes_both),
+        TEST(a_failed_target_leaves_the_replica_where_it_is),
+        TEST(a_failed_source_takes_the_replica_offline_and_its_copy_does_not_stand_in),
+    };
+    return run_tests_with_fixture("log_dir_move", tests, ARRAY_SIZE(tests), set_up, tear_down);
+}
