@@ -89,6 +89,7 @@ struct client {
 };
 
 struct mover;
+struct dir_mover;
 
 struct workload {
     struct world *world;
@@ -106,6 +107,7 @@ struct workload {
     int32_t member_count;
     struct fates *fates; /* of each group */
     struct mover *mover;
+    struct dir_mover *dir_mover;
 };
 
 /* ---- workload.c ---- */
@@ -155,6 +157,13 @@ struct mover *mover_create(struct workload *workload);
 void mover_destroy(struct mover *mover);
 /* Where the plan has moves. */
 void mover_start(struct mover *mover);
+
+/* ---- client_dirs.c ---- */
+
+struct dir_mover *dir_mover_create(struct workload *workload);
+void dir_mover_destroy(struct dir_mover *mover);
+/* Where the plan has moves between directories. */
+void dir_mover_start(struct dir_mover *mover);
 
 /* ---- client_groups.c ---- */
 

@@ -201,10 +201,18 @@ static bool is_of_cleaner(const char *name) {
     return strstr(name, ".cleaned") != NULL || strstr(name, ".swap") != NULL || strstr(name, ".deleted") != NULL;
 }
 
+static bool is_of_move(const char *name) {
+    return strstr(name, "-future") != NULL;
+}
+
 static void on_effect(void *context, const char *name) {
     struct machine *machine = context;
     if (machine->crash_in_cleaning > 0 && is_of_cleaner(name) && --machine->crash_in_cleaning == 0) {
         machine->crash_in_effects = 1;
+    }
+    if (machine->crash_in_moving > 0 && is_of_move(name) && --machine->crash_in_moving == 0) {
+        /* Before the copy is made or bears the log's name, or soon after. */
+        machine->crash_in_effects = 1 + (int64_t)random_below(machine->cluster->random, 5);
     }
     if (machine->crash_in_effects > 0 && --machine->crash_in_effects == 0) {
         if (sim_running(machine->cluster->sim) == machine->clock) {
@@ -246,6 +254,7 @@ void cluster_start(struct machine *machine) {
     machine->incarnation++;
     machine->crash_in_effects = 0;
     machine->crash_in_writes = 0;
+    machine->crash_in_moving = 0;
     machine->crash_in_cleaning = 0;
     machine->is_stopped = false;
     machine->paused_until_ms = 0;

@@ -44,6 +44,7 @@ struct machine {
     bool is_stopped;           /* was asked to stop, or failed, and has not started again */
     int64_t crash_in_writes;   /* dies after that many more transactions of its session; 0: no */
     int64_t crash_in_effects;  /* dies before that many more changes of its disk; 0: no */
+    int64_t crash_in_moving;   /* likewise, from where a directory of a log on its way was made or renamed */
     int64_t crash_in_cleaning; /* likewise, of files the cleaner makes or takes away */
 };
 

@@ -202,6 +202,7 @@ static bool power(struct faults *faults, struct machine *machine) {
     for (int32_t i = 0; i < faults->cluster->count; i++) {
         faults->cluster->machines[i].crash_in_effects = 0;
         faults->cluster->machines[i].crash_in_writes = 0;
+        faults->cluster->machines[i].crash_in_moving = 0;
         faults->cluster->machines[i].crash_in_cleaning = 0;
         coord_join(faults, i + 1, 0);
         disk_whole(faults, i + 1, 0);
@@ -384,6 +385,7 @@ void faults_stop(struct faults *faults) {
     for (int32_t i = 0; i < faults->cluster->count; i++) {
         faults->cluster->machines[i].crash_in_effects = 0;
         faults->cluster->machines[i].crash_in_writes = 0;
+        faults->cluster->machines[i].crash_in_moving = 0;
         faults->cluster->machines[i].crash_in_cleaning = 0;
         coord_join(faults, i + 1, 0);
         sim_disk_fail_once(faults->cluster->machines[i].disk, NULL, 0, 0);

@@ -39,6 +39,11 @@
     X(GUARDED_AFTER_START, 30, "its successor had started by then")                                                    \
     X(CONTROLLER_DIED, 20, "controller died between two of its writes")                                                \
     X(REASSIGNED, 100, "a reassignment ended")                                                                         \
+    X(LOG_DIR_MOVED, 1000, "a replica moved to another directory")                                                     \
+    X(LOG_DIR_CANCELLED, 100, "a move to another directory given up")                                                  \
+    X(LOG_DIR_CUT, 1, "a copy in another directory cut back")                                                          \
+    X(LOG_DIR_RESUMED, 50, "a move to another directory gone on with after a restart")                                 \
+    X(LOG_DIR_HALFWAY, 5, "a restart between the two renames of a move")                                               \
     X(GROUP_FORMED, 1000, "a generation formed")                                                                       \
     X(GROUP_STATIC_BACK, 100, "a static member took its former place")                                                 \
     X(GROUP_MEMBER_UNKNOWN, 30, "a member was forgotten")                                                              \

@@ -135,6 +135,9 @@ void plan_draw(struct plan *plan, uint64_t seed) {
     plan->move_pause_ms = INT64_C(500) << random_below(&random, 5);
     /* Scripts want their replicas where they are. */
     plan->is_moving = one_in(&random, 3) && plan->brokers > 1 && plan->script == SCRIPT_NONE;
+    random_seed(&random, plan_seed(seed, STREAM_MOVES, 3));
+    plan->dir_pause_ms = INT64_C(250) << random_below(&random, 5);
+    plan->moves_dirs = plan->log_dirs > 1 && !one_in(&random, 3);
 }
 
 int32_t plan_offsets_replication(const struct plan *plan) {
@@ -191,6 +194,9 @@ void plan_print(const struct plan *plan, FILE *to) {
     }
     if (plan->is_moving) {
         fprintf(to, "; moves, one in %" PRId64 " ms", plan->move_pause_ms);
+    }
+    if (plan->moves_dirs) {
+        fprintf(to, "; moves between directories, one in %" PRId64 " ms", plan->dir_pause_ms);
     }
     fprintf(to, "; script: %s\n", script_names[plan->script]);
 }

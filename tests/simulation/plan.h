@@ -120,6 +120,8 @@ struct plan {
     int64_t tombstone_ms;           /* delete.retention.ms */
     bool is_moving;                 /* partitions are reassigned, and reassignments cancelled */
     int64_t move_pause_ms;
+    bool moves_dirs; /* replicas are moved between the directories of their brokers */
+    int64_t dir_pause_ms;
 };
 
 void plan_draw(struct plan *plan, uint64_t seed);

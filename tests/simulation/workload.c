@@ -134,6 +134,7 @@ struct workload *workload_create(struct world *world, struct checkers *checkers)
     workload->admin = &workload->clients[workload->client_count - 1];
     groups_create(workload);
     workload->mover = mover_create(workload);
+    workload->dir_mover = dir_mover_create(workload);
     return workload;
 }
 
@@ -148,6 +149,7 @@ void workload_start(struct workload *workload) {
     }
     groups_start(workload);
     mover_start(workload->mover);
+    dir_mover_start(workload->dir_mover);
 }
 
 void workload_destroy(struct workload *workload) {
@@ -160,6 +162,7 @@ void workload_destroy(struct workload *workload) {
         sim_transport_destroy(client->transport);
     }
     mover_destroy(workload->mover);
+    dir_mover_destroy(workload->dir_mover);
     arena_deinit(&workload->arena);
     free(workload);
 }

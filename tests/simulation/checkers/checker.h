@@ -111,6 +111,7 @@ struct checker_ops {
     X(resurrection)                                                                                                    \
     X(cleaned_offsets)                                                                                                 \
     X(replica_keys)                                                                                                    \
+    X(dir_coverage)                                                                                                    \
     X(cleaning_coverage)                                                                                               \
     X(coverage)
 #define X(name) extern const struct checker_ops checker_##name;
