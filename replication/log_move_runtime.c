@@ -81,22 +81,32 @@ static struct log_move_runtime *add(struct partition_runtime *partition) {
     return move;
 }
 
+/* The next in turn may begin. */
+static void release_slot(struct log_move_runtime *move) {
+    struct replica_manager *manager = move->partition->manager;
+    if (!move->has_slot) {
+        return;
+    }
+    move->has_slot = false;
+    manager->slots_used--;
+    for (struct log_move_runtime *other = manager->moves; other != NULL; other = other->next) {
+        if (other != move && other->core.is_running && !other->has_slot) {
+            kick(other);
+            return;
+        }
+    }
+}
+
 void log_move_runtime_remove(struct partition_runtime *partition) {
     struct replica_manager *manager = partition->manager;
     struct log_move_runtime *move = partition->move;
     if (move == NULL) {
         return;
     }
-    manager->slots_used -= move->has_slot ? 1 : 0;
     DL_DELETE(manager->moves, move);
+    release_slot(move);
     partition->move = NULL;
     free(move);
-    /* Whoever is next may begin. */
-    for (struct log_move_runtime *other = manager->moves; other != NULL; other = other->next) {
-        if (!other->has_slot) {
-            kick(other);
-        }
-    }
 }
 
 static bool take_slot(struct log_move_runtime *move) {
@@ -168,6 +178,7 @@ static bool take_records(struct log_move_runtime *move, struct slice records) {
         trace_warn(AREA, "%s-%d: records from offset %lld on cannot be copied: %s; trying again later",
                    partition->topic, partition->index, (long long)log_end_offset(future_of(move)), error_text(error));
         step_plain(move, LOG_MOVE_FAILED);
+        release_slot(move);
         return false;
     }
     if (error != 0) {
@@ -322,7 +333,9 @@ static void on_timer(struct timer *timer) {
 /* ---- What happens to them ---- */
 
 static struct log_move_runtime *find(struct replica_manager *manager, const char *topic, int32_t index) {
-    struct partition_runtime *partition = replica_manager_find(manager, str_from(topic), index);
+    /* After the stop logs are closed, and nothing goes on. */
+    struct partition_runtime *partition =
+        manager->is_started ? replica_manager_find(manager, str_from(topic), index) : NULL;
     struct log_move_runtime *move = partition == NULL || partition->is_offline ? NULL : partition->move;
     return move != NULL && future_of(move) != NULL ? move : NULL;
 }
@@ -370,6 +383,7 @@ void log_move_runtime_look(struct partition_runtime *partition) {
 void log_move_runtime_pause(struct partition_runtime *partition) {
     if (partition->move != NULL && future_of(partition->move) != NULL) {
         step_plain(partition->move, LOG_MOVE_PAUSE);
+        release_slot(partition->move);
     }
 }
 
