@@ -5,7 +5,8 @@
 #   bed_up NAME ADDRESS            a host, booted (bed_await NAME...: until its sshd answers)
 #   bed_on NAME COMMAND...         COMMAND typed over ssh on a host, from the control host
 #   bed_cut NAME / bed_heal        no packet from or to it / all are connected again
-#   bed_power_off NAME             every process of it gone at once, as by a power cut; bed_boot NAME starts it again
+#   bed_power_off NAME             every process of it gone at once, as by a power cut; bed_boot NAME starts it again,
+#                                  bed_new_machine NAME ADDRESS another one in its place, with nothing on its disk
 #
 # Hosts live in $BED/hosts, from what prepare left in $BED. One kernel serves all: a power cut loses processes and
 # sockets, but not what was written without fsync; LimitNOFILE above the machine's own limit is silently lowered.
@@ -49,16 +50,39 @@ bed_remove_cgroups() {
     return 1
 }
 
+# Outside, afterwards: no process is in a namespace of the bed, no mount or network namespace of it is seen, no control group.
+bed_left_nothing() {
+    local link left=0
+    [ -s "$BED/hosts/namespaces" ] || { echo "the namespaces were not written down"; return 1; }
+    while read -r link; do
+        [ -z "$link" ] || { echo "a process is in $link"; left=1; }
+    done < <(for link in /proc/[0-9]*/ns/*; do readlink "$link"; done 2>/dev/null | sort -u | comm -12 - <(sort -u "$BED/hosts/namespaces"))
+    ! grep -F -e "$BED/hosts" -e " bed-peter-" /proc/self/mounts || left=1
+    for link in $(bed_cgroup_roots); do [ ! -e "$link/$BED_CGROUP" ] || { echo "$link/$BED_CGROUP"; left=1; }; done
+    return $left
+}
+# Inside: the namespaces that are the bed's alone, of this shell and of every process of the hosts.
+bed_write_namespaces() {
+    local link
+    { for link in /proc/[0-9]*/ns/*; do readlink "$link"; done 2>/dev/null; cat "$BED/hosts/namespaces" 2>/dev/null; } |
+        sort -u | comm -23 - "$BED/hosts/outside" >"$BED/hosts/namespaces.new"
+    mv "$BED/hosts/namespaces.new" "$BED/hosts/namespaces"
+}
+
 bed_enter() {
-    local child status
+    local child status link
     if [ -z "${BED_INSIDE:-}" ]; then
         export BED BED_INSIDE=1 BED_CGROUP=ottla-bed.$$
+        mkdir -p "$BED/hosts"
+        rm -f "$BED/hosts/namespaces"
+        for link in /proc/self/ns/*; do readlink "$link"; done | sort -u >"$BED/hosts/outside"
         unshare --mount --net --pid --fork --kill-child --mount-proc --propagation private "$@" &
         child=$!
         trap 'kill -KILL "$child"' TERM INT HUP
         wait "$child"
         status=$?
         bed_remove_cgroups || status=1
+        bed_left_nothing && echo "ok      no process, mount, namespace or control group is left behind" || { echo "FAILED  something is left behind"; status=1; }
         # The kernel made directories of the overlays that not even their owner may enter.
         rm -rf "$BED/hosts"
         exit "$status"
@@ -69,6 +93,7 @@ bed_enter() {
     ip netns add switch
     ip -n switch link add lan type bridge
     ip -n switch link set lan up
+    bed_write_namespaces
 }
 
 # The host's port in the switch: names of links are short.
@@ -90,14 +115,20 @@ bed_boot() { # NAME: starts it, or starts it again
 }
 
 bed_up() { # NAME ADDRESS
-    local name=$1 address=$2 dir=$BED/hosts/$1 lower=$BED/base
-    [ "$name" != "$BED_CONTROL" ] || lower=$BED/control/upper:$lower
+    local name=$1 address=$2
     ip netns add "$name"
     ip -n "$name" link set lo up
     ip link add eth0 netns "$name" type veth peer name "$(bed_port "$name")" netns switch
     ip -n switch link set "$(bed_port "$name")" master lan up
     ip -n "$name" address add "$address/20" dev eth0
     ip -n "$name" link set eth0 up
+    bed_new_machine "$name" "$address"
+}
+
+bed_new_machine() { # NAME ADDRESS: boots what has nothing yet but its place in the network
+    local name=$1 address=$2 dir=$BED/hosts/$1 lower=$BED/base
+    [ "$name" != "$BED_CONTROL" ] || lower=$BED/control/upper:$lower
+    ! mountpoint -q "$dir/root" || umount -l "$dir/root"
     rm -rf "$dir"
     mkdir -p "$dir"/{upper,work,root}
     mount -t overlay "bed-$name" -o "lowerdir=$lower,upperdir=$dir/upper,workdir=$dir/work" "$dir/root"

@@ -20,16 +20,20 @@ cluster_hosts_up() {
 
 # What an operator has on the control host: a checkout, what `make dist` built, a key, the host keys of the others.
 control_prepare() {
-    local to name address
+    local to
     to=$(control_root)/root
     mkdir -p "$to/ottla/build"
     cp -r "$root/ansible" "$root/hosts.example" "$to/ottla/"
     cp -r "$BUILD/dist" "$to/ottla/build/"
     cp "$root/hosts.example" "$to/ottla/ansible/hosts"
     install -m 600 "$BED/id" "$to/.ssh/id_ed25519"
+    control_know_hosts
+}
+control_know_hosts() {
+    local name address
     while read -r name address; do
         echo "$address $(cut -d' ' -f1,2 "$BED/hosts/$name/root/etc/ssh/ssh_host_ed25519_key.pub")"
-    done <"$BED/hosts/list" >"$to/.ssh/known_hosts"
+    done <"$BED/hosts/list" >"$(control_root)/root/.ssh/known_hosts"
 }
 
 # play PLAYBOOK ARGUMENT...: on the control host; what it printed is in $LAST.

@@ -29,6 +29,19 @@ each_once_controller_last() { # CONTROLLER: as it was before
     local order
     order=$(turns)
     [ "$(tr ' ' '\n' <<<"$order" | sort | paste -sd' ')" = "$BROKERS" ] && [ "${order##* }" = "$1" ] || { echo "turns: $order, controller $1"; return 1; }
+    never_two_down
+}
+# In the latest restarts of all brokers: one clock serves all hosts, and nobody stopped before the one before was active.
+never_two_down() {
+    local host
+    for host in $BROKERS; do
+        bed_on "$host" "systemctl show -P InactiveEnterTimestampMonotonic -P ActiveEnterTimestampMonotonic -P NRestarts kafka-server.service" | paste -sd' '
+    done | sort -n | awk '{ print } $3 != 0 || $1 == 0 || $1 < up { bad = 1 } { up = $2 } END { exit bad || NR != 3 }'
+}
+preferred_lead() { # every partition is led by the first of its replicas
+    kafka kafka-topics --describe | awk -F'\t' '/Leader: / {
+        for (i = 1; i <= NF; i++) { if ($i ~ /^ *Leader: /) { leader = $i; sub(/.*: */, "", leader) } if ($i ~ /^ *Replicas: /) { first = $i; sub(/.*: */, "", first); sub(/,.*/, "", first) } }
+        n++; if (leader != first) { print; bad = 1 } } END { exit bad || !n }'
 }
 
 # --- records, written all the while ------------------------------------------------------------------------------------
@@ -118,7 +131,7 @@ phase_install() {
     holds "a second run changes nothing on any host" second_run
     holds "nor does --check --diff on the running hosts" check_run
     holds "the units run as users of their own, are enabled, and are sandboxed to 2.0 or less" sandboxed
-    holds "no host has a compiler, and no broker has Java" bare_still
+    holds "no broker has a compiler, Java or a way to the internet" bare_still
     holds "verify.yml sends records through every broker and reads them through every other" played -i hosts verify.yml
     holds "and leaves no topic behind" no_topics
     holds "cp-ansible's gate passes on the healthy cluster" gate_of_others
@@ -145,7 +158,7 @@ sandboxed() {
 }
 bare_still() {
     local host
-    for host in $BROKERS; do bed_on "$host" '! command -v java gcc cc' || return 1; done
+    for host in $BROKERS; do bed_on "$host" '! command -v java gcc cc && [ -z "$(ip route show default)" ]' || return 1; done
 }
 no_topics() { [ -z "$(kafka kafka-topics --list | grep -v '^__')" ]; }
 gate_of_others() {
@@ -156,7 +169,22 @@ gate_of_others() {
 phase_seed() {
     holds "the seed's topic is created, by the command as it is printed" seed_topic
     holds "its producer shows a prompt, and its consumer what was typed" seed_message
+    holds "a data directory that is there keeps its owner, its mode and every file, whatever they are" data_left_alone
 }
+# A mode that no play would give it, and a file that no play knows of.
+data_left_alone() {
+    local host
+    for host in $K1 peter-zk01; do
+        bed_on $host 'chmod 0710 /data/*; for directory in /data/*; do echo mine >"$directory/note"; done'
+        bed_on $host "$DATA_FILES" >"$CLUSTER/data-$host"
+    done
+    grep -q 'peter-overview01-0/.*[.]log' "$CLUSTER/data-$K1" && played -i hosts site.yml && unchanged 7 || return 1
+    for host in $K1 peter-zk01; do
+        bed_on $host "$DATA_FILES" | diff "$CLUSTER/data-$host" - && bed_on $host 'chmod 0750 /data/*; rm /data/*/note' || return 1
+    done
+}
+# Not those that are renamed into place all the while, and not what is being deleted.
+DATA_FILES='find /data -path "*-delete*" -prune -o \( -type d -o -name "*.log" -o -name meta.properties -o -name myid -o -name note \) -printf "%p %i %U:%G %m\n" | sort'
 seed_topic() {
     [ "$(bed_on $K1 '/usr/local/kafka/bin/kafka-topics.sh --bootstrap-server peter-kafka01.foo.bar:9092 --create --topic peter-overview01 --partitions 1 --replication-factor 3')" = "Created topic peter-overview01." ]
 }
@@ -222,8 +250,10 @@ phase_restart() {
     holds "records are being written" written restarted
     before=$(pids $BROKERS) last=$(controller)
     holds "rolling-restart.yml restarts every broker once, the controller last" restarted_once "$before" "$last"
+    holds "and afterwards every partition is led by its preferred replica again" preferred_lead
     holds "the gate stays shut while a broker is down: the play stops, says why, collects logs and touches nobody" gate_shut
     holds "cp-ansible's gate fails on the degraded cluster" degraded_for_others
+    holds "and so does verify.yml, with the reason" verify_fails
     holds "the next run goes on where that one stopped" resumed
     holds "a broker killed during its turn comes back, and the turn goes on" killed_in_turn
     holds "0 records lost, doubled or out of order, and no error that was final" kept restarted
@@ -246,6 +276,7 @@ degraded_for_others() {
     local out
     out=$(bed_on $K1 "/usr/local/kafka/bin/kafka-topics.sh --bootstrap-server peter-kafka01.foo.bar:9092 --describe --under-replicated-partitions") && [ -n "$out" ]
 }
+verify_fails() { ! play -i hosts verify.yml && said "The broker is inactive."; }
 resumed() {
     bed_on $K3 systemctl start kafka-server.service && played -i hosts rolling-restart.yml || return 1
     local now
@@ -309,43 +340,37 @@ phase_scale() {
     NOW=-e\ @/root/now.yml
     echo "kafka_version: $(bed_on $K1 sed -n s/^release=//p /usr/local/kafka/release)" >"$(control_root)/root/now.yml"
     sed "/^$K3/a $FOURTH.foo.bar ansible_host=$FOURTH_ADDRESS broker_id=4" "$hosts/hosts" >"$hosts/hosts-four"
-    sed "s/broker_id=4/broker_id=7/; /^$K3/d" "$hosts/hosts-four" >"$hosts/hosts-taken"
+    sed "s/broker_id=4/broker_id=3/; /^$K3/d" "$hosts/hosts-four" >"$hosts/hosts-taken"
     holds "records are being written" written scaled
     BEFORE=$(pids $BROKERS)
-    holds "a fourth broker joins; the others are not restarted, their settings not touched" fourth_joins
+    holds "a host whose id another broker has does not get to join" id_taken
+    holds "a fourth broker joins and takes its share of the partitions; the others are not restarted, their settings not touched" fourth_joins
+    holds "it holds replicas, and the preferred replicas lead" fourth_shares
     cp "$(control_root)/etc/hosts" "$CLUSTER/names" # which is /etc/hosts here
     holds "new topics use it at once" fourth_used
     holds "site.yml with four brokers changes nothing" four_steady
     holds "scale-in.yml refuses a broker that nobody named" refused "Name the broker that leaves" -i hosts-four scale-in.yml $NOW
-    holds "a broker with replicas leaves only when they can be moved, and nothing is changed when they cannot" leaves_or_not
-    holds "a broker without replicas leaves: stopped, not enabled, its data kept" fourth_leaves
+    holds "it leaves: its partitions move to the others, it is stopped, not enabled, its data kept" fourth_leaves
     holds "the play run again changes nothing" played -i hosts-four scale-in.yml -e kafka_leaving=$FOURTH.foo.bar $NOW
     holds "the three that stay are verified" played -i hosts verify.yml $NOW
     holds "0 records lost, doubled or out of order, and no error that was final" kept scaled
 }
+id_taken() {
+    ! play -i hosts-taken kafka-scaleout.yml $NOW && said "Broker id 3 is registered by another host" && bed_on $FOURTH 'test ! -e /etc/kafka -a ! -e /data/kafka-logs'
+}
 fourth_joins() {
-    played -i hosts-four kafka-scaleout.yml $NOW && said "$FOURTH.foo.bar: broker 4" || return 1
+    played -i hosts-four kafka-scaleout.yml -e kafka_move_partitions=true $NOW && said "$FOURTH.foo.bar: broker 4" || return 1
     [ "$(pids $BROKERS)" = "$BEFORE" ] || { echo "brokers were restarted"; return 1; }
     # In the recap: the one change on a host that was there is the new name in /etc/hosts.
     [ "$(grep -cE 'peter-(kafka0[123]|zk0[123]|ansible01)\.foo\.bar +: ok=[0-9]+ +changed=1 ' "$LAST")" -eq 7 ] || { grep changed= "$LAST"; return 1; }
 }
+fourth_shares() { [ "$(held_by_fourth)" -gt 10 ] && preferred_lead && [ -z "$(kafka kafka-configs --describe --entity-type brokers --entity-name 4 | grep throttled)" ]; }
 fourth_used() { kafka kafka-topics --create --topic grown --replica-assignment 4:1:2 && kafka kafka-topics --describe --topic grown | grep -q 'Leader: 4'; }
 four_steady() { played -i hosts-four site.yml $NOW && unchanged 8; }
 held_by_fourth() { kafka kafka-topics --describe | grep -cE 'Replicas: ([0-9,]*,)?4(,|[[:space:]])'; }
-leaves_or_not() {
-    local before
-    before=$(pids $BROKERS $FOURTH)
-    if bed_on $K1 test -x /usr/local/kafka/bin/kafka-reassign-partitions.sh; then
-        played -i hosts-four scale-in.yml -e kafka_leaving=$FOURTH.foo.bar $NOW && [ "$(held_by_fourth)" -eq 0 ] &&
-            kafka kafka-topics --describe --topic grown | grep -q 'Isr: [0-9],[0-9],[0-9]'
-    else
-        refused "nothing was changed" -i hosts-four scale-in.yml -e kafka_leaving=$FOURTH.foo.bar $NOW && [ "$(pids $BROKERS $FOURTH)" = "$before" ] &&
-            kafka kafka-topics --delete --topic grown && await 30 "the topic to go" without_fourth
-    fi
-}
-without_fourth() { [ "$(held_by_fourth)" -eq 0 ]; }
 fourth_leaves() {
-    played -i hosts-four scale-in.yml -e kafka_leaving=$FOURTH.foo.bar $NOW &&
+    played -i hosts-four scale-in.yml -e kafka_leaving=$FOURTH.foo.bar $NOW && [ "$(held_by_fourth)" -eq 0 ] &&
+        kafka kafka-topics --describe --topic grown | grep -q 'Isr: [0-9],[0-9],[0-9]' &&
         bed_on $FOURTH '! systemctl is-active kafka-server.service && ! systemctl is-enabled kafka-server.service && test -s /data/kafka-logs/meta.properties'
 }
 
@@ -356,6 +381,8 @@ phase_faults() {
     holds "with a ZooKeeper follower down the cluster goes on, and site.yml brings it back" follower_down
     holds "a broker that is killed has lost its registration before systemd starts it again" killed_and_gone
     holds "a host that loses power comes back by itself, with its broker" power_lost
+    holds "a host that died for good is replaced by an empty one with the same id, and gets every record again" replaced
+    holds "a full disk stops the next play before anybody else is touched; with room again the same play goes on" disk_full
     holds "a host that nobody reaches stops the play before anything is changed on the others" unreachable
     holds "collect-logs.yml fetches one archive for each host, without secrets" logs_collected
     holds "0 records lost, doubled or out of order, and no error that was final" kept faulted
@@ -378,6 +405,30 @@ killed_and_gone() {
 power_lost() {
     bed_power_off $K2 && bed_boot $K2 && bed_await $K2 && await 120 "the cluster to be whole" whole && played -i hosts site.yml $NOW && unchanged 7
 }
+replaced() {
+    local others
+    others=$(pids $K1 $K2)
+    bed_power_off $K3 && bed_new_machine $K3 "$(awk -v name=$K3 '$1 == name { print $2 }' "$BED/hosts/list")" && bed_await $K3 && control_know_hosts || return 1
+    # Nothing of the dead one is there, and its records are on no disk but the others'.
+    bed_on $K3 '! ls -d /data /etc/kafka' && played -i hosts site.yml $NOW && [ "$(pids $K1 $K2)" = "$others" ] || return 1
+    [ "$(grep -E ' changed=[1-9]' "$LAST" | cut -d. -f1)" = "$K3" ] || { grep changed= "$LAST"; return 1; }
+    await 300 "the cluster to be whole" whole && played -i hosts verify.yml $NOW && played -i hosts site.yml $NOW && unchanged 7
+}
+# The disk of its records is one of its own, small, and something else fills it.
+disk_full() {
+    local others
+    others=$(pids $K1 $K3)
+    bed_on $K2 'set -e; systemctl stop kafka-server.service; mv /data/kafka-logs /data/held; install -d -o kafka -g kafka -m 750 /data/kafka-logs
+        mount -t tmpfs -o size=$(($(du -sm /data/held | cut -f1) + 64))m,uid=$(id -u kafka),gid=$(id -g kafka),mode=750 tmpfs /data/kafka-logs
+        cp -a --sparse=always /data/held/. /data/kafka-logs/; rm -r /data/held; systemctl start kafka-server.service' && await 300 "the cluster to be whole" whole || return 1
+    bed_on $K2 '! dd if=/dev/zero of=/data/kafka-logs/filler bs=64k 2>/dev/null'
+    await 300 "the broker with the full disk to fall behind" behind &&
+        ! play -i hosts rolling-restart.yml $NOW -e kafka_rolling_timeout=8 && said "No other broker was touched" && [ "$(pids $K1 $K3)" = "$others" ] || return 1
+    ! play -i hosts verify.yml $NOW || return 1
+    bed_on $K2 rm /data/kafka-logs/filler
+    played -i hosts site.yml $NOW && await 300 "the cluster to be whole" whole && played -i hosts rolling-restart.yml $NOW
+}
+behind() { [ -n "$(bed_on $K1 "/usr/local/kafka/bin/kafka-topics.sh --bootstrap-server $SERVERS --describe --under-replicated-partitions")" ]; }
 unreachable() {
     local before
     before=$(pids $K1 $K2)
