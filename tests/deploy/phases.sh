@@ -33,9 +33,11 @@ each_once_controller_last() { # CONTROLLER: as it was before
 }
 # In the latest restarts of all brokers: one clock serves all hosts, and nobody stopped before the one before was active.
 never_two_down() {
-    local host
+    local host property
     for host in $BROKERS; do
-        bed_on "$host" "systemctl show -P InactiveEnterTimestampMonotonic -P ActiveEnterTimestampMonotonic -P NRestarts kafka-server.service" | paste -sd' '
+        for property in InactiveEnterTimestampMonotonic ActiveEnterTimestampMonotonic NRestarts; do
+            bed_on "$host" "systemctl show -P $property kafka-server.service"
+        done | paste -sd' '
     done | sort -n | awk '{ print } $3 != 0 || $1 == 0 || $1 < up { bad = 1 } { up = $2 } END { exit bad || NR != 3 }'
 }
 preferred_lead() { # every partition is led by the first of its replicas
