@@ -32,15 +32,19 @@ def ratios(over, under):
     return [over[pair] / under[pair] for pair in sorted(over) if pair in under and under[pair] > 0]
 
 
+def agree(holds, numbers):
+    """The median, and all pairs but one."""
+    return holds(statistics.median(numbers)) and sum(map(holds, numbers)) >= len(numbers) - (len(numbers) > 1)
+
+
 def verdict(row, of_floor, of_apache, ours):
-    """Met when the median is, and all pairs but one; a goal in absolute numbers by the median."""
     judged = []
     if row.get("goal_value") is not None and ours:
-        judged.append(statistics.median(ours) <= row["goal_value"])
+        judged.append(agree(lambda value: value <= row["goal_value"], ours))
     if row.get("goal_floor") and of_floor:
-        judged.append(statistics.median(of_floor) <= row["goal_floor"])
+        judged.append(agree(lambda ratio: ratio <= row["goal_floor"], of_floor))
     if row.get("goal_apache") and of_apache:
-        judged.append(statistics.median(of_apache) >= row["goal_apache"])
+        judged.append(agree(lambda ratio: ratio >= row["goal_apache"], of_apache))
     return "-" if not judged else "met" if all(judged) else "NOT MET"
 
 
