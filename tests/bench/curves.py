@@ -42,7 +42,8 @@ def partitions(bench, system):
     if not system.is_cluster:
         return
     for count in PARTITIONS:
-        count, topic = scaled(bench, count) if count > 6 else count, f"curve-{count}"
+        topic = f"curve-{count}"
+        count = scaled(bench, count) if count > 10 else count
         system.create(topic, count, 3, spread=True)
         seconds = max(3, int(PARTITION_SECONDS * bench.scale))
 

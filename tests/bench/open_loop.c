@@ -25,6 +25,7 @@
 #include "broker/base/crc32c.h"
 
 #define VALUE_HEADER 24
+#define WARM_SECONDS 2 /* latencies of records due in them are not counted: connections, metadata */
 #define PARTITIONS_MAX 8192
 #define CONSUME_SECONDS_MAX 120
 #define FLUSH_MS_MAX 120000
@@ -33,6 +34,8 @@ static volatile sig_atomic_t stopping;
 
 struct tally {
     int64_t acked;
+    int64_t measured; /* of them, due after the warm-up */
+    int64_t measured_from_ns;
     int64_t failed;
     int64_t last_ack_ns;
     int64_t longest_silence_ns;
@@ -75,8 +78,12 @@ static void on_delivery(rd_kafka_t *client, const rd_kafka_message_t *message, v
         tally->longest_silence_ns = now - tally->last_ack_ns;
     }
     tally->last_ack_ns = now;
-    CHECK((size_t)tally->acked < tally->capacity);
-    tally->latencies[tally->acked++] = (float)((double)(now - load_i64((const uint8_t *)message->payload + 16)) / 1e6);
+    int64_t due = load_i64((const uint8_t *)message->payload + 16);
+    tally->acked++;
+    if (due >= tally->measured_from_ns) {
+        CHECK((size_t)tally->measured < tally->capacity);
+        tally->latencies[tally->measured++] = (float)((double)(now - due) / 1e6);
+    }
 }
 
 static int by_size(const void *a, const void *b) {
@@ -96,13 +103,13 @@ static void report(struct tally *tally, int64_t sent, double seconds) {
     printf("{\"records\": %" PRId64 ", \"sent\": %" PRId64 ", \"failed\": %" PRId64
            ", \"seconds\": %.3f, \"client_cpu\": %.3f, \"silence_ms\": %.3f",
            tally->acked, sent, tally->failed, seconds, cpu_seconds(), (double)tally->longest_silence_ns / 1e6);
-    if (tally->acked > 0) {
-        qsort(tally->latencies, (size_t)tally->acked, sizeof *tally->latencies, by_size);
+    if (tally->measured > 0) {
+        qsort(tally->latencies, (size_t)tally->measured, sizeof *tally->latencies, by_size);
         double shares[] = {0.5, 0.99, 0.999, 1};
         const char *names[] = {"p50_ms", "p99_ms", "p999_ms", "max_ms"};
         for (size_t i = 0; i < 4; i++) {
             printf(", \"%s\": %.4f", names[i],
-                   (double)tally->latencies[(size_t)(shares[i] * (double)(tally->acked - 1))]);
+                   (double)tally->latencies[(size_t)(shares[i] * (double)(tally->measured - 1))]);
         }
     }
     printf("}\n");
@@ -148,6 +155,7 @@ static int produce(char **args, int settings) {
     uint8_t *value = xcalloc(1, size);
     int64_t began = now_ns();
     int64_t sent = 0;
+    tally.measured_from_ns = began + (int64_t)WARM_SECONDS * 1000000000;
     while (!stopping && now_ns() - began < (int64_t)(seconds * 1e9)) {
         int64_t due_ns = began + (int64_t)((double)sent * 1e9 / rate);
         int64_t wait_ns = due_ns - now_ns();

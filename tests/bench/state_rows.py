@@ -15,6 +15,7 @@ OPEN_LOOP = os.path.join(PROGRAMS, "open_loop")
 PARTITIONS = (100, 1000, 4000)  # made one after the other in one cluster
 START_PARTITIONS = (0, 1000, 5000)
 IDLE_SECONDS = 30
+OPEN_SECONDS, OPEN_VALUE = 30, 1024
 RATE = 2000  # records a second while brokers die and restart
 REPEATS = 5
 START_REPEATS = 5
@@ -41,6 +42,10 @@ ROWS = [
     state_row("rolling-silence", "rolling restart: longest time without an ack", "s", 0.1, 10),
     state_row("rolling-wait", "rolling restart: longest wait of a message", "s", 0.3, 20),
     state_row("create-1000", "create 1,000 partitions RF=3 until in sync", "s", 0.8, 8),
+    state_row("open-10k", "100 partitions x 1 KB at 10 k/s by librdkafka: p99", "ms", None, None),
+    state_row("open-25k", "- at 25 k/s", "ms", None, None),
+    state_row("open-50k", "- at 50 k/s", "ms", None, None),
+    state_row("open-cpu", "- CPU at 25 k/s", "s/GB", None, None),
     state_row("heartbeat", "a group's heartbeat, one at a time", "us", 20, None),
     state_row("commit", "a committed offset, RF=3, depth 5", "us", None, None),
     state_row("kill-controller", "controller killed, 1,100: a topic can be made, after expiry", "s", 0.4, 10),
@@ -56,7 +61,7 @@ class OpenLoop:
                                        "100"], stdout=subprocess.PIPE, text=True)
         if not self.child.stdout.readline().startswith("acked"):
             raise Failure("the open loop got no acknowledgement")
-        time.sleep(1)  # a second of quiet load before anything is done to the brokers
+        time.sleep(3)  # quiet load, beyond the warm-up, before anything is done to the brokers
 
     def end(self):
         time.sleep(1)
@@ -187,6 +192,25 @@ def kill_controller(bench, system):
         system.await_in_sync("state-1", scaled(bench, PARTITIONS[1]), 3)
 
 
+def open_rates(bench, system):
+    """O1 of performance benchmarks: an open loop over 100 partitions, latency from when a record was due."""
+    count = scaled(bench, PARTITIONS[0])
+    seconds = max(5, int(OPEN_SECONDS * min(1, bench.scale)))
+    for pair in range(3 if bench.scale >= 1 else 1):
+        for row, rate in (("open-10k", 10000), ("open-25k", 25000), ("open-50k", 50000)):
+            topic = f"{row}-{pair}"
+            system.create(topic, count, 3, spread=True)
+            before = machine.Snapshot(system.pids())
+            done = json.loads(run(OPEN_LOOP, "produce", system.bootstrap(), topic, count, rate, seconds, OPEN_VALUE,
+                                  timeout=300).strip().splitlines()[-1])
+            sample = machine.between(before, machine.Snapshot(system.pids()), done["client_cpu"])
+            run(OPEN_LOOP, "consume", system.bootstrap(), topic, count, done["records"], timeout=180)
+            note(bench, row, system, done["p99_ms"], pair=pair, raw=dict(sample, **done))
+            if row == "open-25k":
+                note(bench, "open-cpu", system, sample["broker_cpu"] / (done["records"] * OPEN_VALUE / 1e9), pair=pair)
+            system.delete(topic)
+
+
 def group_requests(bench, system):
     """Heartbeats and commits of the only member of a new group, at the broker that coordinates it."""
     replay = os.path.join(PROGRAMS, "replay")
@@ -278,6 +302,8 @@ def run_all(bench, kinds, wanted):
                     attempt(bench, row, system, action, step)
             if step == 0 and is_wanted("heartbeat", "commit"):
                 attempt(bench, "heartbeat", system, group_requests)
+            if step == 0 and is_wanted("open-10k", "open-25k", "open-50k", "open-cpu"):
+                attempt(bench, "open-10k", system, open_rates)
             if step == 0 and is_wanted("kill-leader"):
                 attempt(bench, "kill-leader", system, kill_leader)
             if step == 0 and is_wanted("rolling-silence", "rolling-wait"):
