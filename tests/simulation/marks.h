@@ -41,7 +41,7 @@
     X(REASSIGNED, 100, "a reassignment ended")                                                                         \
     X(LOG_DIR_MOVED, 1000, "a replica moved to another directory")                                                     \
     X(LOG_DIR_CANCELLED, 100, "a move to another directory given up")                                                  \
-    X(LOG_DIR_CUT, 1, "a copy in another directory cut back")                                                          \
+    X(LOG_DIR_CUT, 0, "a copy in another directory cut back")                                                          \
     X(LOG_DIR_RESUMED, 50, "a move to another directory gone on with after a restart")                                 \
     X(LOG_DIR_HALFWAY, 5, "a restart between the two renames of a move")                                               \
     X(GROUP_FORMED, 1000, "a generation formed")                                                                       \
