@@ -23,6 +23,18 @@ struct fetch_answer {
     struct leader_hints hints;
 };
 
+/* Old clients do not know the error; they are to look for another leader, as new ones do. */
+static int16_t storage_error(const struct fetch *fetch) {
+    return fetch->request->header.api_version < VERSION_WITH_STORAGE_ERROR ? KAFKA_NOT_LEADER_OR_FOLLOWER
+                                                                           : KAFKA_STORAGE_ERROR;
+}
+
+/* Reading failed: the directory is given up, and another broker leads. */
+static int16_t give_up(const struct fetch *fetch, struct fetch_part *part, int error) {
+    partition_runtime_fail(part->partition, error);
+    return storage_error(fetch);
+}
+
 static void fill_aborted(struct fetch *fetch, struct fetch_part *part, struct fetch_response_partition_data *ret) {
     ret->aborted_transactions_count = -1;
     if (part->read.isolation != FETCH_TXN_COMMITTED) {
@@ -35,7 +47,7 @@ static void fill_aborted(struct fetch *fetch, struct fetch_part *part, struct fe
                                           &fetch->request->arena, &list, &count);
     if (status != 0) {
         /* Without the list a consumer would take aborted records for committed ones. */
-        ret->error_code = KAFKA_STORAGE_ERROR;
+        ret->error_code = give_up(fetch, part, status);
         count = 0;
     }
     ret->aborted_transactions_count = count;
@@ -49,10 +61,8 @@ static void fill_aborted(struct fetch *fetch, struct fetch_part *part, struct fe
 static void fill_error(struct fetch_answer *answer, struct fetch_part *part,
                        struct fetch_response_partition_data *ret) {
     const int16_t version = answer->fetch->request->header.api_version;
-    ret->error_code = part->read.error_code;
-    if (ret->error_code == KAFKA_STORAGE_ERROR && version < VERSION_WITH_STORAGE_ERROR) {
-        ret->error_code = KAFKA_NOT_LEADER_OR_FOLLOWER;
-    }
+    ret->error_code =
+        part->read.error_code == KAFKA_STORAGE_ERROR ? storage_error(answer->fetch) : part->read.error_code;
     ret->high_watermark = -1;
     ret->aborted_transactions_count = part->is_unknown ? 0 : -1;
     bool is_stale_client =
@@ -82,8 +92,8 @@ static int16_t down_convert(struct fetch *fetch, struct fetch_part *part, struct
     const struct records *region = &part->read.read.records;
     uint8_t *bytes = arena_alloc(&request->arena, (size_t)region->size);
     int64_t count = disk_read(region->file, bytes, (size_t)region->size, region->position);
-    if (count != region->size) {
-        return KAFKA_STORAGE_ERROR;
+    if (count != region->size) { /* less: the log was cut meanwhile */
+        return count < 0 ? give_up(fetch, part, (int)count) : storage_error(fetch);
     }
     int8_t magic = request->header.api_version < VERSION_WITH_TIMESTAMPS ? 0 : 1;
     return record_batch_down_convert((struct slice){bytes, convertible_size(bytes, region->size)}, magic,
@@ -95,6 +105,9 @@ static void fill_partition(struct fetch_answer *answer, struct fetch_part *part,
     fetch_response_partition_data_init(ret);
     ret->partition_index = part->entry->partition;
     ret->records = (struct records){.size = 0};
+    if (part->read.error_code == KAFKA_NONE && partition_runtime_log(part->partition) == NULL) {
+        part->read.error_code = KAFKA_STORAGE_ERROR; /* another part of this answer gave up its directory */
+    }
     if (part->read.error_code != KAFKA_NONE) {
         fill_error(answer, part, ret);
         return;

@@ -2,6 +2,8 @@
 #include "broker/base/errors.h"
 #include "generated/protocol/delete_records.h"
 #include "generated/protocol/list_offsets.h"
+#include "tests/lib/faulty_disk.h"
+#include "tests/lib/memory_disk.h"
 #include "tests/unit/dispatch_requests.h"
 
 static int32_t alone[] = {1};
@@ -50,6 +52,33 @@ START_TEST(acks_other_than_three_are_refused_and_acks_0_is_never_answered) {
     produce(&reply, 9, 1, 1000, 1);
     ck_assert_int_eq(produced(&reply, 9).base_offset, 1);
     fixture_finish();
+}
+END_TEST
+
+/* Where records lie is known without reading; to convert them they are read. */
+START_TEST(records_that_cannot_be_read_to_be_converted_cost_the_directory) {
+    static const bool is_worker = true; /* who waits is of no interest here */
+    struct memory_disk *memory = memory_disk_create();
+    struct faulty_disk faulty;
+    struct log_directory_info info;
+    struct reply reply;
+    faulty_disk_init(&faulty, &is_worker);
+    faulty.inner = memory_disk_base(memory);
+    fixture_disk = &faulty.base;
+    fixture_start();
+    become_leader("t", alone, 1, 0);
+    produce(&reply, 9, 1, 1000, 2);
+    ck_assert_int_eq(produced(&reply, 9).error_code, KAFKA_NONE);
+    faulty.broken = FIXTURE_DISK_DIRECTORY "/t-0";
+    fetch(&reply, fetch_wish(3, 0));
+    ck_assert_int_eq(fetched(&reply, 3).responses[0].partitions[0].error_code, KAFKA_NOT_LEADER_OR_FOLLOWER);
+    reply_free(&reply);
+    ck_assert_int_eq(log_manager_directories(fx.logs, &info, 1), 1);
+    ck_assert(info.is_offline);
+    faulty.broken = NULL;
+    fixture_finish();
+    fixture_disk = NULL;
+    memory_disk_destroy(memory);
 }
 END_TEST
 
@@ -453,6 +482,7 @@ int main(void) {
     static const struct test tests[] = {
         TEST(every_version_of_produce_and_fetch_carries_records),
         TEST(acks_other_than_three_are_refused_and_acks_0_is_never_answered),
+        TEST(records_that_cannot_be_read_to_be_converted_cost_the_directory),
         TEST(null_records_are_answered_as_invalid),
         TEST(acks_all_waits_for_the_follower_and_the_next_produce_does_not_wait_for_it),
         TEST(acks_all_times_out_when_the_follower_stays_away),
