@@ -10,6 +10,8 @@
 #include "broker/base/trace.h"
 #include "broker/broker_internal.h"
 #include "broker/topic_config.h"
+#include "coordinator-client/znode_codec.h"
+#include "coordinator-client/znode_path.h"
 
 static void on_topic_settings(void *context, const char *topic) {
     struct broker *broker = context;
@@ -160,6 +162,30 @@ static void on_leadership(void *context, const char *topic, int32_t partition, b
     group_runtime_on_leadership(broker->groups, topic, partition, is_leader, leader_epoch);
 }
 
+/* How many partitions the groups' topic is registered with, for who places groups in them. */
+static void on_group_topic_read(void *context, int error, struct slice data, const struct coord_stat *stat) {
+    struct broker *broker = context;
+    struct arena arena;
+    struct znode_topic topic = {0};
+    (void)stat;
+    if (broker->groups == NULL) {
+        return;
+    }
+    arena_init(&arena, SIZE_MAX);
+    if (error != 0 || znode_decode_topic(&arena, data, &topic) != 0) {
+        topic.partition_count = 0;
+    }
+    group_runtime_set_partition_count(broker->groups, topic.topic_id, topic.partition_count);
+    arena_deinit(&arena);
+}
+
+static void ask_group_partition_count(void *context) {
+    struct broker *broker = context;
+    char path[ZNODE_PATH_SIZE];
+    coord_get(broker->seams.coord, znode_topic_path(path, STR_LITERAL(GROUP_TOPIC)), COORD_NO_WATCH,
+              on_group_topic_read, broker);
+}
+
 static void create_groups(struct broker *broker) {
     const struct config *config = broker->config;
     const struct group_runtime_config groups = {
@@ -168,6 +194,8 @@ static void create_groups(struct broker *broker) {
                    .initial_rebalance_delay_ms = config->group_initial_rebalance_delay_ms,
                    .size_max = config->group_max_size},
         .topic_partitions = config->offsets_topic_num_partitions,
+        .ask_partition_count = ask_group_partition_count,
+        .context = broker,
         .offset_metadata_max_bytes = config->offset_metadata_max_bytes,
         .offsets_retention_ms = (int64_t)config->offsets_retention_minutes * 60 * 1000,
         .retention_check_ms = config->offsets_retention_check_interval_ms,

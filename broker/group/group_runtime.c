@@ -21,6 +21,8 @@ struct group_waiter {
     void *context;
 };
 
+static void ask_partition_count(struct group_runtime *runtime);
+
 /* ---- Life ---- */
 
 struct group_runtime *group_runtime_create(const struct group_runtime_config *config, struct clock *clock,
@@ -48,6 +50,7 @@ void group_runtime_free_if_over(struct group_runtime *runtime) {
 
 void group_runtime_start(struct group_runtime *runtime) {
     group_runtime_start_expiry(runtime);
+    ask_partition_count(runtime);
 }
 
 struct arena *group_runtime_arena_begin(struct group_runtime *runtime) {
@@ -86,11 +89,34 @@ int32_t group_partition_of(struct str key, int32_t partition_count) {
     return positive % partition_count;
 }
 
-int32_t group_runtime_partition(const struct group_runtime *runtime, struct str group_id) {
+static void ask_partition_count(struct group_runtime *runtime) {
+    if (runtime->config.ask_partition_count != NULL && !runtime->is_asking_count) {
+        runtime->is_asking_count = true;
+        runtime->config.ask_partition_count(runtime->config.context);
+    }
+}
+
+void group_runtime_set_partition_count(struct group_runtime *runtime, struct uuid topic_id, int32_t count) {
+    runtime->is_asking_count = false;
+    runtime->partition_count = count;
+    runtime->counted_topic_id = topic_id;
+}
+
+int32_t group_runtime_partition(struct group_runtime *runtime, struct str group_id) {
     const struct image_topic *topic = image_topic(runtime->image, STR_LITERAL(GROUP_TOPIC));
-    int32_t count =
-        topic != NULL && topic->partition_count > 0 ? topic->partition_count : runtime->config.topic_partitions;
-    return group_partition_of(group_id, count);
+    if (topic == NULL) {
+        return group_partition_of(group_id, runtime->config.topic_partitions);
+    }
+    if (runtime->config.ask_partition_count == NULL) {
+        return group_partition_of(group_id, topic->partition_count);
+    }
+    bool is_another_topic = !uuid_is_zero(topic->id) && !uuid_is_zero(runtime->counted_topic_id) &&
+                            !uuid_equal(topic->id, runtime->counted_topic_id);
+    if (runtime->partition_count == 0 || is_another_topic) {
+        ask_partition_count(runtime);
+        return -1;
+    }
+    return group_partition_of(group_id, runtime->partition_count);
 }
 
 static struct group_shard *shard_at(const struct group_runtime *runtime, int32_t index) {
@@ -115,7 +141,11 @@ int16_t group_runtime_shard(struct group_runtime *runtime, struct str group_id, 
     if (runtime->is_stopped) {
         return KAFKA_COORDINATOR_NOT_AVAILABLE;
     }
-    struct group_shard *shard = shard_at(runtime, group_runtime_partition(runtime, group_id));
+    int32_t index = group_runtime_partition(runtime, group_id);
+    if (index < 0) {
+        return KAFKA_COORDINATOR_NOT_AVAILABLE;
+    }
+    struct group_shard *shard = shard_at(runtime, index);
     if (runtime->is_fenced || shard == NULL || group_shard_partition(shard) == NULL) {
         return KAFKA_NOT_COORDINATOR;
     }
@@ -209,6 +239,9 @@ void group_runtime_on_leadership(void *context, const char *topic, int32_t parti
         return;
     }
     trace_info(GROUP_AREA, "Elected as the group coordinator for partition %d in epoch %d", partition, leader_epoch);
+    if (runtime->partition_count == 0) {
+        ask_partition_count(runtime); /* before the first group comes */
+    }
     shard = xcalloc(1, sizeof *shard);
     shard->runtime = runtime;
     shard->index = partition;

@@ -27,6 +27,11 @@ struct group_waiter;
 struct group_runtime_config {
     struct group_limits limits;
     int32_t topic_partitions; /* while the topic is not there */
+    /* Asks how many partitions the topic is registered with: the image knows of those only that had a leader so far,
+     * and a group must not change its partition. group_runtime_set_partition_count answers. NULL: the image is
+     * believed. */
+    void (*ask_partition_count)(void *context);
+    void *context;
     int32_t offset_metadata_max_bytes;
     int64_t offsets_retention_ms;
     int64_t retention_check_ms;
@@ -55,7 +60,11 @@ void group_runtime_on_partition_deleted(struct group_runtime *runtime, struct st
 
 /* Rule 33: abs(String.hashCode(key)) modulo `partition_count`. */
 int32_t group_partition_of(struct str key, int32_t partition_count);
-int32_t group_runtime_partition(const struct group_runtime *runtime, struct str group_id);
+/* -1: not known yet; the question is on its way. */
+int32_t group_runtime_partition(struct group_runtime *runtime, struct str group_id);
+/* The answer, for the topic of this id, kept as long as that lives (also when partitions are added, as in Kafka); a
+ * count of 0 says that it could not be had, and the next group asks again. */
+void group_runtime_set_partition_count(struct group_runtime *runtime, struct uuid topic_id, int32_t count);
 
 /* ---- Members ----
  *

@@ -58,6 +58,9 @@ struct group_shard {
 };
 
 struct group_runtime {
+    int32_t partition_count; /* of the topic with this id, as registered; 0 not known */
+    struct uuid counted_topic_id;
+    bool is_asking_count;
     struct group_runtime_config config;
     struct clock *clock;
     struct replica_manager *replicas;

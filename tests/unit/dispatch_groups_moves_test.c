@@ -1,6 +1,7 @@
 /* What becomes of groups when their partition comes and goes: loading, losing it, replication, a lost session. */
 #include <stdio.h>
 
+#include "broker/group/group_runtime_internal.h"
 #include "tests/unit/dispatch_groups_fixture.h"
 
 /* ---- The partition comes and goes ---- */
@@ -161,6 +162,39 @@ START_TEST(without_its_session_a_coordinator_serves_nothing) {
 }
 END_TEST
 
+static int times_asked;
+
+static void note_question(void *context) {
+    (void)context;
+    times_asked++;
+}
+
+/* Partitions that never had a leader are not in the image: a group would move when they come. */
+START_TEST(a_group_keeps_to_the_partitions_that_are_registered_whatever_the_image_knows_of_them) {
+    coordinate();
+    struct group_runtime_config config = fixture_groups();
+    config.ask_partition_count = note_question;
+    times_asked = 0;
+    struct group_runtime *groups = group_runtime_create(&config, fx.clock, fx.replicas, fx.image);
+    struct group_shard *shard;
+    const struct uuid id = image_topic(fx.image, STR_LITERAL(GROUP_TOPIC))->id;
+    const struct uuid other = {{7}};
+    ck_assert_int_eq(group_runtime_partition(groups, G), -1);
+    ck_assert_int_eq(group_runtime_shard(groups, G, &shard), KAFKA_COORDINATOR_NOT_AVAILABLE);
+    ck_assert_int_eq(times_asked, 1);
+    group_runtime_set_partition_count(groups, id, 0);
+    ck_assert_int_eq(group_runtime_partition(groups, G), -1);
+    ck_assert_int_eq(times_asked, 2);
+    group_runtime_set_partition_count(groups, id, 50);
+    ck_assert_int_eq(group_runtime_partition(groups, G), group_partition_of(G, 50));
+    ck_assert_int_eq(times_asked, 2);
+    group_runtime_set_partition_count(groups, other, 50);
+    ck_assert_int_eq(group_runtime_partition(groups, G), uuid_is_zero(id) ? group_partition_of(G, 50) : -1);
+    group_runtime_destroy(groups);
+    end();
+}
+END_TEST
+
 int main(void) {
     static const struct test tests[] = {
         TEST(rule_34_a_new_coordinator_knows_what_the_log_holds),
@@ -171,6 +205,7 @@ int main(void) {
         TEST(a_commit_is_answered_when_it_is_replicated_and_unstable_until_then),
         TEST(a_leader_that_was_replaced_answers_its_commits_with_not_coordinator),
         TEST(without_its_session_a_coordinator_serves_nothing),
+        TEST(a_group_keeps_to_the_partitions_that_are_registered_whatever_the_image_knows_of_them),
     };
     return run_tests("dispatch_groups_moves", tests, ARRAY_SIZE(tests));
 }
