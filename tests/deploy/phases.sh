@@ -222,6 +222,7 @@ phase_settings() {
     holds "records are being written" written steady
     before=$(pids $BROKERS) last=$(controller)
     holds "a changed property restarts every broker once, one at a time, the controller last" property_changed "$before" "$last"
+    holds "a property opens every broker's metrics, which tell of a healthy cluster" metrics_told
     before=$(pids $BROKERS)
     holds "a second play beside a running one is refused before it changes anything" one_at_a_time
     holds "a setting that the broker refuses is not installed, and nobody is restarted" setting_refused "$before"
@@ -229,9 +230,19 @@ phase_settings() {
 }
 property_changed() { # PIDS CONTROLLER
     mkdir -p "$(control_root)/root/ottla/ansible/group_vars"
-    printf '%s\n' 'kafka_properties:' '  log.retention.hours: 72' >"$(control_root)/root/ottla/ansible/group_vars/kafkahosts.yml"
+    printf '%s\n' 'kafka_properties:' '  log.retention.hours: 72' '  ottla.metrics.port: 9404' >"$(control_root)/root/ottla/ansible/group_vars/kafkahosts.yml"
     played -i hosts kafka.yml && each_once_controller_last "$2" && [ "$(pids $BROKERS | sort - <(echo "$1") | uniq -d | wc -l)" -eq 0 ] &&
         played -i hosts kafka.yml && unchanged 7
+}
+metrics_told() {
+    local host controllers=0
+    for host in $BROKERS; do
+        bed_on "$host" "timeout 10 bash -c 'exec 3<>/dev/tcp/127.0.0.1/9404; printf \"GET /metrics HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n\" >&3; cat <&3'" | tr -d '\r' >"$CLUSTER/metrics" || return 1
+        grep -qx 'kafka_server_kafkaserver_brokerstate 3' "$CLUSTER/metrics" && grep -qx 'kafka_server_replicamanager_underreplicatedpartitions 0' "$CLUSTER/metrics" ||
+            { echo "$host:"; head -n 40 "$CLUSTER/metrics"; return 1; }
+        controllers=$((controllers + $(sed -n 's/^kafka_controller_kafkacontroller_activecontrollercount //p' "$CLUSTER/metrics")))
+    done
+    [ "$controllers" -eq 1 ] || { echo "$controllers controllers"; return 1; }
 }
 one_at_a_time() {
     local first status=0
