@@ -5,11 +5,11 @@ FOURTH=peter-kafka04 FOURTH_ADDRESS=172.31.36.250
 
 # "NAME ADDRESS" of every host of the inventory.
 inventory_hosts() { sed -nE 's/^(peter-[a-z0-9]+)\.foo\.bar +ansible_host=([0-9.]+).*/\1 \2/p' "$INVENTORY"; }
+BED_MIRROR_ADDRESS=$(inventory_hosts | awk -v name=$BED_CONTROL '$1 == name { print $2 }')
 control_root() { echo "$BED/hosts/$BED_CONTROL/root"; }
 
 cluster_hosts_up() {
     local name address
-    BED_MIRROR_ADDRESS=$(inventory_hosts | awk -v name=$BED_CONTROL '$1 == name { print $2 }')
     { inventory_hosts; echo "$FOURTH $FOURTH_ADDRESS"; } >"$BED/hosts/list"
     while read -r name address; do
         bed_up "$name" "$address" </dev/null
