@@ -82,6 +82,11 @@ bed_enter() {
         wait "$child"
         status=$?
         bed_remove_cgroups || status=1
+        # A namespace that was killed takes a moment to end.
+        for link in $(seq 50); do
+            bed_left_nothing >/dev/null && break
+            read -rt 0.2 <> <(:) || true
+        done
         bed_left_nothing && echo "ok      no process, mount, namespace or control group is left behind" || { echo "FAILED  something is left behind"; status=1; }
         # The kernel made directories of the overlays that not even their owner may enter.
         rm -rf "$BED/hosts"
