@@ -3,6 +3,8 @@
 #include <stdlib.h>
 
 #include "broker/base/check.h"
+#include "broker/broker_internal.h"
+#include "broker/group/group_runtime_internal.h"
 #include "generated/protocol/heartbeat.h"
 #include "generated/protocol/join_group.h"
 #include "generated/protocol/sync_group.h"
@@ -54,11 +56,20 @@ static void on_synced(struct group_checker *checker, const struct served *served
     }
 }
 
+/* While a coordinator loads it answers every heartbeat well, as Kafka's does: it does not know the group yet. */
+static bool is_answered_blindly(const struct served *served, struct str id) {
+    struct broker *broker = served->machine->broker;
+    struct group_shard *shard;
+    return broker != NULL && broker->groups != NULL &&
+           group_runtime_shard(broker->groups, id, &shard) == KAFKA_COORDINATOR_LOAD_IN_PROGRESS;
+}
+
 static void on_beaten(struct group_checker *checker, const struct served *served) {
     struct heartbeat_request request;
     struct heartbeat_response response;
     if (group_decode_heartbeat_request(checker, served, &request) &&
-        group_decode_heartbeat_response(checker, served, &response) && response.error_code == KAFKA_NONE) {
+        group_decode_heartbeat_response(checker, served, &response) && response.error_code == KAFKA_NONE &&
+        !is_answered_blindly(served, request.group_id)) {
         check(checker, served, request.group_id, request.generation_id);
     }
 }
