@@ -141,6 +141,10 @@ int epoch_cache_assign_later(struct epoch_cache *cache, int32_t epoch, int64_t o
     return 0;
 }
 
+int epoch_cache_settle_cut(struct epoch_cache *cache) {
+    return cache->cut_epoch >= 0 ? cache_write(cache) : 0;
+}
+
 struct file_write *epoch_cache_catch_up(struct epoch_cache *cache) {
     return replaced_file_is_behind(cache->file) ? cache_write_later(cache) : NULL;
 }

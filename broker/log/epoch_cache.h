@@ -36,6 +36,9 @@ int epoch_cache_assign(struct epoch_cache *cache, int32_t epoch, int64_t offset)
 /* The same, but the file waits: *ret_write is what has to be run, on any thread, or NULL. It is written now where the
  * epoch is no later than one that was dropped at loading, unless it is that one again. */
 int epoch_cache_assign_later(struct epoch_cache *cache, int32_t epoch, int64_t offset, struct file_write **ret_write);
+/* A batch is about to be written that no call of the above noted a new epoch for: what was dropped at loading and is
+ * still in the file goes from there now, since this batch would not push it out. */
+int epoch_cache_settle_cut(struct epoch_cache *cache);
 /* The write of a file that is behind the cache, for who needs it durable; NULL when the file has it all. */
 struct file_write *epoch_cache_catch_up(struct epoch_cache *cache);
 /* The directory is taken away: what waits to be written goes nowhere, and not into the one that may take its place. */

@@ -251,7 +251,7 @@ static int should_roll(struct log *log, int64_t bytes, const struct record_batch
  * break where the leader's did, however many batches one fetch brings. */
 static int write_batches(struct log *log, struct slice bytes) {
     struct slice run = {bytes.data, 0};
-    int error = 0;
+    int error = epoch_cache_settle_cut(&log->epochs);
     for (int32_t at = 0; error == 0 && at < bytes.size;) {
         struct record_batch header;
         CHECK(record_batch_decode(bytes.data + at, (size_t)(bytes.size - at), &header) == 0);

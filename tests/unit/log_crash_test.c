@@ -411,6 +411,38 @@ START_TEST(an_epoch_that_loading_dropped_is_out_of_the_file_before_an_older_one_
 }
 END_TEST
 
+/* A leader of epoch 0 that has more than us was away while we led and wrote nothing, and leads again: it goes on
+ * sending batches of an epoch that we know, or of none at all. */
+START_TEST(an_epoch_that_loading_dropped_is_out_of_the_file_before_a_follower_takes_its_place) {
+    static struct model model;
+    for (int32_t epoch = -1; epoch <= 0; epoch++) {
+        struct memory_disk *disk = memory_disk_create();
+        struct log_manager *manager;
+        struct log *log = start_leading(disk, &manager, &model);
+        ck_assert_int_eq(log_assign_epoch_start(log, 5), 0);
+        while (test_clock_work(&test_time)) {
+        }
+        log = die_and_start(disk, false, &manager);
+        ck_assert_int_eq(log_latest_epoch(log), 0);
+        struct test_batch batch = test_batch_of(2);
+        struct byte_buffer bytes = {0};
+        struct log_append_info info;
+        batch.base_offset = log_end_offset(log);
+        batch.leader_epoch = epoch;
+        test_batch_encode(&batch, &bytes);
+        ck_assert_int_eq(log_append_as_follower(log, (struct slice){bytes.data, (int32_t)bytes.size}, &info), 0);
+        byte_buffer_deinit(&bytes);
+        ck_assert(epoch_file_is(disk, "0\n1\n0 0\n"));
+        log = die_and_start(disk, false, &manager);
+        ck_assert_int_eq(log_end_offset(log), 5);
+        ck_assert_int_eq(log_latest_epoch(log), 0);
+        ck_assert_int_eq(log_epoch_end_offset(log, 0).end_offset, 5);
+        log_manager_destroy(manager);
+        memory_disk_destroy(disk);
+    }
+}
+END_TEST
+
 /* As the kernel may, at any time. */
 static void sync_by_itself(struct memory_disk *disk, const char *path) {
     struct disk_file *file;
@@ -457,6 +489,7 @@ int main(void) {
         TEST(the_recovery_point_passes_no_epoch_that_its_file_does_not_have),
         TEST(an_epoch_without_a_record_gives_way_to_the_next_one_whatever_its_file_says),
         TEST(an_epoch_that_loading_dropped_is_out_of_the_file_before_an_older_one_takes_its_place),
+        TEST(an_epoch_that_loading_dropped_is_out_of_the_file_before_a_follower_takes_its_place),
         TEST(what_recovery_cut_off_does_not_come_back_when_the_power_goes_after_the_next_flush),
     };
     return run_tests("log_crash", tests, sizeof tests / sizeof tests[0]);
