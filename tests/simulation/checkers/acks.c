@@ -44,8 +44,9 @@ static void note(struct acks *checker, const struct machine *machine, const stru
     struct partition_runtime *runtime = view_replica(machine, topic, partition);
     if (runtime != NULL) {
         *holding = (struct holding){machine->incarnation, log_end_offset(runtime->log), false, holding->dropped_end};
-    } else if (holding->incarnation == machine->incarnation) {
-        holding->is_uncertain = true; /* its log was closed, or fenced, after it was seen */
+    } else if (holding->incarnation == machine->incarnation ||
+               (view_is_running(machine) && cluster_has_lost_directory(machine))) {
+        holding->is_uncertain = true; /* its log was closed, or fenced, after it was seen, or before it could be */
         holding->dropped_end = MAX(holding->dropped_end, holding->end);
     }
 }
