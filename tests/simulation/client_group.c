@@ -229,6 +229,8 @@ static void sync_group(struct member *member, const struct join_group_response *
     struct sync_group_request request;
     if (member->is_leader && !joined->skip_assignment) {
         assign(member, joined, assigning);
+    } else if (joined->skip_assignment) {
+        memset(member->counts, 0, sizeof member->counts); /* what it assigned last may not have been stored */
     }
     sync_group_request_init(&request);
     request.group_id = str_from(member_group(member, name));
