@@ -44,7 +44,7 @@ void throttle_record(struct throttle *throttle, int64_t bytes) {
 }
 
 int64_t throttle_wait_ms(const struct throttle *throttle) {
-    if (throttle->allowance > 0) {
+    if (!throttle_is_on(throttle) || throttle->allowance > 0) {
         return 0;
     }
     if (throttle->rate == 0) {
