@@ -57,6 +57,21 @@ static int add_segment(struct log_flush *flush, const struct log_place *place, s
     return error;
 }
 
+/* Workers finish in any order, and the recovery point passes all below the offset of whoever is done: what an earlier
+ * flush may not have synced yet is synced once more. */
+static void doubt_flushes_in_flight(struct log *log) {
+    if (log->flushes_in_flight == 0) {
+        return;
+    }
+    for (int32_t i = log->segment_count - 1; i >= 0; i--) {
+        log->segments[i]->is_synced = false;
+        if (log->segments[i]->base_offset <= log->recovery_point) {
+            break;
+        }
+    }
+    log->has_unsynced_metadata = true;
+}
+
 bool log_flush_begin(struct log *log, int64_t offset, struct log_flush *ret_flush) {
     *ret_flush = (struct log_flush){.log = log,
                                     .disk = log->place.disk,
@@ -64,6 +79,7 @@ bool log_flush_begin(struct log *log, int64_t offset, struct log_flush *ret_flus
                                     .sync_parent = !log->parent_is_synced,
                                     .offset = offset,
                                     .truncations = log->truncations};
+    doubt_flushes_in_flight(log);
     ret_flush->epochs = epoch_cache_catch_up(&log->epochs);
     bool is_wanted = offset > log->recovery_point || ret_flush->epochs != NULL;
     for (int32_t i = 0; i < log->segment_count && ret_flush->error == 0; i++) {
@@ -137,26 +153,11 @@ int log_flush_finish(struct log *log, struct log_flush *flush) {
     return log_fence(log, error);
 }
 
-/* Who needs it durable now does not wait for workers: what they may not have synced yet is synced once more. */
-static void doubt_flushes_in_flight(struct log *log) {
-    if (log->flushes_in_flight == 0) {
-        return;
-    }
-    for (int32_t i = log->segment_count - 1; i >= 0; i--) {
-        log->segments[i]->is_synced = false;
-        if (log->segments[i]->base_offset <= log->recovery_point) {
-            break;
-        }
-    }
-    log->has_unsynced_metadata = true;
-}
-
 int log_flush(struct log *log) {
     struct log_flush flush;
     if (log->is_fenced) {
         return ERR_FENCED;
     }
-    doubt_flushes_in_flight(log);
     if (!log_flush_begin(log, log->end_offset, &flush)) {
         return 0;
     }

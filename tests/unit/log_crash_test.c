@@ -480,6 +480,28 @@ START_TEST(what_recovery_cut_off_does_not_come_back_when_the_power_goes_after_th
 }
 END_TEST
 
+START_TEST(a_flush_does_not_believe_an_earlier_one_that_is_still_under_way) {
+    static struct model model;
+    struct memory_disk *disk = memory_disk_create();
+    struct log_manager *manager;
+    struct log *log = start_leading(disk, &manager, &model);
+    ck_assert(append_some(log, &model, 20, 0)); /* the flushes of what was rolled wait for a worker */
+    ck_assert_int_gt(log->segment_count, 3);
+    ck_assert_int_gt(log->flushes_in_flight, 0);
+    struct log_flush later;
+    ck_assert(log_flush_begin(log, log->end_offset, &later));
+    log_flush_run(&later);
+    ck_assert_int_eq(log_flush_finish(log, &later), 0);
+    ck_assert_int_eq(log_recovery_point(log), model.end);
+    model.flushed = model.end;
+    ck_assert_int_eq(log_manager_checkpoint(manager), 0);
+    log = die_and_start(disk, true, &manager);
+    check_content(log, &model, true, "two flushes");
+    log_manager_destroy(manager);
+    memory_disk_destroy(disk);
+}
+END_TEST
+
 int main(void) {
     static const struct test tests[] = {
         TEST(a_kill_at_any_disk_operation_loses_nothing_acknowledged),
@@ -490,6 +512,7 @@ int main(void) {
         TEST(an_epoch_without_a_record_gives_way_to_the_next_one_whatever_its_file_says),
         TEST(an_epoch_that_loading_dropped_is_out_of_the_file_before_an_older_one_takes_its_place),
         TEST(an_epoch_that_loading_dropped_is_out_of_the_file_before_a_follower_takes_its_place),
+        TEST(a_flush_does_not_believe_an_earlier_one_that_is_still_under_way),
         TEST(what_recovery_cut_off_does_not_come_back_when_the_power_goes_after_the_next_flush),
     };
     return run_tests("log_crash", tests, sizeof tests / sizeof tests[0]);
