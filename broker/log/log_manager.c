@@ -207,15 +207,15 @@ static int create_log(struct log_manager *manager, const char *topic, int32_t pa
     /* What a checkpoint said of an earlier log of this name is not true of the new one, and a file that says it still,
      * or may do so because it is being written, would be believed after a crash: segments left unchecked below the old
      * recovery point, records hidden below the old start, others exposed below the old high watermark. */
-    bool is_stale[CHECKPOINT_KINDS];
-    for (int kind = 0; kind < CHECKPOINT_KINDS; kind++) {
-        is_stale[kind] = manager->directories[directory].checkpoints[kind].is_being_written ||
-                         (entry->directory == directory && manager_has_checkpoint(entry, (enum checkpoint_kind)kind));
-    }
-    manager_forget_checkpoints(entry);
+    bool was_told = entry->told.directory >= 0; /* whichever directory was read last */
     int error = 0;
+    manager_forget_checkpoints(entry);
     for (int kind = 0; error == 0 && kind < CHECKPOINT_KINDS; kind++) {
-        error = is_stale[kind] ? manager_write_checkpoint(manager, directory, (enum checkpoint_kind)kind) : 0;
+        bool is_being_written = manager->directories[directory].checkpoints[kind].is_being_written;
+        if (is_being_written ||
+            (was_told && manager_checkpoint_may_be_stale(manager, directory, (enum checkpoint_kind)kind))) {
+            error = manager_write_checkpoint(manager, directory, (enum checkpoint_kind)kind);
+        }
     }
     char path[LOG_PATH_SIZE];
     path_join(path, manager->directories[directory].path, entry->key);

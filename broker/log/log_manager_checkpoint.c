@@ -59,8 +59,9 @@ static void note_offset(struct managed_log *entry, int32_t directory, enum check
     *checkpoint_field(entry, kind) = offset;
 }
 
-bool manager_has_checkpoint(struct managed_log *entry, enum checkpoint_kind kind) {
-    return *checkpoint_field(entry, kind) != (kind == CHECKPOINT_CLEANER ? -1 : 0);
+bool manager_checkpoint_may_be_stale(const struct log_manager *manager, int32_t directory, enum checkpoint_kind kind) {
+    const struct log_checkpoint *checkpoint = &manager->directories[directory].checkpoints[kind];
+    return checkpoint->is_being_written || checkpoint->decided.size == 0;
 }
 
 void manager_forget_checkpoints(struct managed_log *entry) {

@@ -221,8 +221,9 @@ int manager_write_checkpoint(struct log_manager *manager, int32_t directory, enu
 void manager_checkpoint_later(struct log_manager *manager, int32_t directory, enum checkpoint_kind kind);
 /* What checkpoints said of a log is not true of the one that takes its place. */
 void manager_forget_checkpoints(struct managed_log *entry);
-/* Whether a checkpoint that was read says anything of a log of this name. */
-bool manager_has_checkpoint(struct managed_log *entry, enum checkpoint_kind kind);
+/* Whether the file may tell of a log that is not there: because it is what was read at the start, or a content of
+ * before is still on its way. */
+bool manager_checkpoint_may_be_stale(const struct log_manager *manager, int32_t directory, enum checkpoint_kind kind);
 int manager_read_checkpoints(struct log_manager *manager, int32_t directory);
 
 /* meta.properties of one directory; ERR_NOT_FOUND, ERR_INVALID with a message, or the disk's error. */

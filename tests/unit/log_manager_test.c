@@ -148,6 +148,36 @@ START_TEST(what_another_directory_says_of_a_moved_log_is_not_believed) {
 }
 END_TEST
 
+/* Moved from a to b, and dead before the checkpoints of a said so: they are wrong of what is made in a after that. */
+START_TEST(what_a_directory_says_of_a_log_that_left_it_is_not_believed_of_its_next_one) {
+    static const struct {
+        const char *name;
+        const char *corrected;
+    } files[] = {{"recovery-point-offset-checkpoint", "0\n1\nt 0 0\n"}, {"log-start-offset-checkpoint", "0\n0\n"}};
+    struct log *future;
+    make_log("t", 0);
+    append(make_log("t", 1), 5);
+    kill_broker();
+    for (int directory = 0; directory < DIRECTORIES; directory++) {
+        for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+            write_text(directories[directory], files[i].name, "0\n2\nt 1 4\nu 0 4\n");
+        }
+    }
+    start();
+    ck_assert_int_eq(log_manager_create_future(manager, "t", 1, str_from(directories[0]), &future), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+        check_text(directories[0], files[i].name, files[i].corrected);
+    }
+    kill_broker();
+    write_text(directories[0], files[0].name, "0\n1\nu 0 4\n");
+    start();
+    log_manager_prefer_directory(manager, "u", 0, str_from(directories[0]));
+    make_log("u", 0);
+    ck_assert_int_eq(place_of("u", 0), 'a');
+    check_text(directories[0], files[0].name, "0\n2\nt 0 0\nt 1 0\n");
+}
+END_TEST
+
 START_TEST(rule_32_the_start_checkpoint_lists_only_starts_above_the_first_segment) {
     log_config.segment_bytes = 300;
     stop_broker();
@@ -520,6 +550,7 @@ int main(void) {
         TEST(with_no_directory_left_the_broker_does_not_start),
         TEST(a_partition_of_two_topics_in_two_directories_ends_the_start),
         TEST(what_another_directory_says_of_a_moved_log_is_not_believed),
+        TEST(what_a_directory_says_of_a_log_that_left_it_is_not_believed_of_its_next_one),
         TEST(rule_32_the_start_checkpoint_lists_only_starts_above_the_first_segment),
         TEST(checkpoints_are_written_at_their_intervals_and_after_the_start_only),
         TEST(a_checkpoint_that_would_say_the_same_again_is_not_written),
