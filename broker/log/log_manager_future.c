@@ -341,7 +341,11 @@ int manager_settle_rivals(struct log_manager *manager, struct managed_log *entry
                log_directory(rival), (long long)rival->start_offset, (long long)rival->end_offset);
     int error = log_increase_start_offset(own, MIN(rival->start_offset, own->end_offset));
     if (error != 0) {
+        /* Lost with its directory: the other one stays, too, until the next start. */
         manager_fail_directory(manager, entry->directory, error, "raising a log start");
+        manager->directories[directory].log_count--;
+        log_destroy(rival);
+        return 0;
     }
     if (manager_delete_directory(manager, rival, directory) != 0) {
         log_destroy(rival);

@@ -234,6 +234,10 @@ static int settle_directory(struct directory_load *load) {
         bool *is_loading = load->openings[i].is_future ? &entry->future.is_loading : &entry->is_loading;
         *is_loading = false;
         bool is_rival = load->openings[i].is_rival;
+        if (is_rival && (load->error != 0 || place->is_offline)) {
+            log_destroy(load->openings[i].log); /* lost with its directory; nobody's log goes for it */
+            load->openings[i].log = NULL;
+        }
         int error = manager_opening_settle(manager, &load->openings[i]);
         if (is_rival && error == ERR_INVALID && load->message == NULL) {
             load->message = xasprintf("Duplicate log directories for %s are found in both %s and %s.", entry->key,

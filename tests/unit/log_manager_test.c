@@ -137,6 +137,33 @@ START_TEST(a_partition_of_two_topics_in_two_directories_ends_the_start) {
 }
 END_TEST
 
+/* A move was interrupted, and the directory it went to is lost at the start, because of another log: the one that goes
+ * on later is in there, but cannot be used, so the other one stays. */
+START_TEST(a_log_is_not_given_up_for_a_later_one_in_a_directory_that_is_lost) {
+    append(make_log("t", 0), 3);
+    append(make_log("t", 1), 1);
+    stop_broker();
+    char *command = xasprintf("cp -r %s/t-0 %s/t-0", directories[0], root);
+    ck_assert_int_eq(system(command), 0);
+    free(command);
+    start();
+    append(log_manager_find(manager, "t", 0), 2);
+    stop_broker();
+    command = xasprintf("mv %s/t-0 %s/ && mv %s/t-0 %s/", directories[0], directories[1], root, directories[0]);
+    ck_assert_int_eq(system(command), 0);
+    free(command);
+    char *path = xasprintf("%s/t-1", directories[1]);
+    write_text(path, "leader-epoch-checkpoint", "no such thing");
+    free(path);
+    start();
+    ck_assert_int_eq(failed_directories, 1);
+    const struct log *log = log_manager_find(manager, "t", 0);
+    ck_assert_ptr_nonnull(log);
+    ck_assert_int_eq(log_end_offset(log), 3);
+    ck_assert_int_eq(place_of("t", 0), 'a');
+}
+END_TEST
+
 START_TEST(what_another_directory_says_of_a_moved_log_is_not_believed) {
     append(make_log("t", 0), 5);
     stop_broker();
@@ -549,6 +576,7 @@ int main(void) {
         TEST(a_directory_that_cannot_be_read_at_start_is_offline_and_one_line_says_so),
         TEST(with_no_directory_left_the_broker_does_not_start),
         TEST(a_partition_of_two_topics_in_two_directories_ends_the_start),
+        TEST(a_log_is_not_given_up_for_a_later_one_in_a_directory_that_is_lost),
         TEST(what_another_directory_says_of_a_moved_log_is_not_believed),
         TEST(what_a_directory_says_of_a_log_that_left_it_is_not_believed_of_its_next_one),
         TEST(rule_32_the_start_checkpoint_lists_only_starts_above_the_first_segment),
