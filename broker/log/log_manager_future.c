@@ -238,6 +238,10 @@ static int prepare(struct log_manager *manager, struct managed_log *entry) {
     log->producers.snapshot_offset = 0;
     int error = log_take_snapshot(log, true);
     if (error == 0) {
+        /* It may have come after the copy was begun, or a power cut took it from that. */
+        error = log_set_topic_id(log, log_topic_id(entry->log));
+    }
+    if (error == 0) {
         /* Where a cleaner took the last batches of an epoch, the copy would know of it no more, and a leader that has
          * forgotten an epoch sends its followers back too far. */
         error = epoch_cache_adopt(&log->epochs, &entry->log->epochs);
