@@ -360,6 +360,12 @@ void replica_manager_on_future_read(void *context, const char *topic, int32_t pa
         partition_runtime_fail(move->partition, chunk->error);
         return;
     }
+    if (!chunk->is_stale && chunk->records.size == 0 && log_end_offset(future_of(move)) < chunk->end_offset) {
+        /* A follower of a cleaned log was cut inside a gap: nothing is there until it is appended to. */
+        step_plain(move, LOG_MOVE_FAILED);
+        release_slot(move);
+        return;
+    }
     struct log_move_event event = event_of(move, LOG_MOVE_LOOK);
     /* What was read may fit no more: the current log was cut, or the future one was to follow its start. */
     bool is_stale = chunk->is_stale || event.shared_end < event.future.end || chunk->records.size == 0;

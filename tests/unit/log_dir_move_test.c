@@ -189,6 +189,27 @@ START_TEST(a_copy_that_lost_its_topic_id_has_it_again_when_it_takes_the_place) {
 }
 END_TEST
 
+/* A follower of a cleaned log may have been cut inside a gap: there is nothing to copy up to its end, for now. */
+START_TEST(a_copy_waits_where_the_log_ends_in_a_gap) {
+    append(2);
+    fake_cluster_run(&c, 1000);
+    struct log *log = fake_partition(&c, 1)->log;
+    struct test_batch batch = test_batch_of(1);
+    struct byte_buffer bytes = {0};
+    struct log_append_info info;
+    batch.base_offset = 20;
+    batch.leader_epoch = log_latest_epoch(log);
+    test_batch_encode(&batch, &bytes);
+    ck_assert_int_eq(log_append_as_follower(log, (struct slice){bytes.data, (int32_t)bytes.size}, &info), 0);
+    byte_buffer_deinit(&bytes);
+    ck_assert_int_eq(log_truncate_to(log, 15), 0);
+    ck_assert_int_eq(log_end_offset(log), 15);
+    ck_assert_int_eq(move_to(spare()), KAFKA_NONE);
+    fake_cluster_run(&c, 3000);
+    ck_assert_int_eq(log_end_offset(future()), 10);
+}
+END_TEST
+
 START_TEST(a_deposed_leader_is_cut_and_its_copy_with_it) {
     append(10);
     fake_cluster_run(&c, 1000);
@@ -272,6 +293,7 @@ int main(void) {
         TEST(a_replica_that_is_not_here_yet_is_made_where_it_was_asked_for),
         TEST(a_restart_goes_on_with_a_move),
         TEST(a_copy_that_lost_its_topic_id_has_it_again_when_it_takes_the_place),
+        TEST(a_copy_waits_where_the_log_ends_in_a_gap),
         TEST(a_deposed_leader_is_cut_and_its_copy_with_it),
         TEST(deleted_records_are_waited_for_in_the_copy_too),
         TEST(a_deletion_takes_both),
