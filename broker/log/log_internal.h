@@ -36,6 +36,7 @@ struct log_hooks {
     void (*write_later)(void *context, struct log *log, struct file_write *write);
     /* A truncation moved the recovery point back: the checkpoint must say so before anything is appended. */
     int (*recovery_point_lowered)(void *context, struct log *log);
+    int (*start_offset_lowered)(void *context, struct log *log); /* the same of the log start */
     void *context;
 };
 

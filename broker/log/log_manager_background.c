@@ -179,12 +179,17 @@ static void on_write_later(void *context, struct log *log, struct file_write *wr
     start_writes(manager);
 }
 
-static int on_recovery_point_lowered(void *context, struct log *log) {
-    struct log_manager *manager = context;
+static int write_checkpoint_of(struct log_manager *manager, const struct log *log, enum checkpoint_kind kind) {
     const struct managed_log *entry = manager_entry_of(manager, log);
-    return entry == NULL
-               ? 0
-               : manager_write_checkpoint(manager, manager_directory_of(entry, log), CHECKPOINT_RECOVERY_POINT);
+    return entry == NULL ? 0 : manager_write_checkpoint(manager, manager_directory_of(entry, log), kind);
+}
+
+static int on_recovery_point_lowered(void *context, struct log *log) {
+    return write_checkpoint_of(context, log, CHECKPOINT_RECOVERY_POINT);
+}
+
+static int on_start_offset_lowered(void *context, struct log *log) {
+    return write_checkpoint_of(context, log, CHECKPOINT_START_OFFSET);
 }
 
 struct log_hooks manager_hooks(struct log_manager *manager) {
@@ -192,6 +197,7 @@ struct log_hooks manager_hooks(struct log_manager *manager) {
                               .delete_later = on_delete_later,
                               .write_later = on_write_later,
                               .recovery_point_lowered = on_recovery_point_lowered,
+                              .start_offset_lowered = on_start_offset_lowered,
                               .context = manager};
 }
 

@@ -17,6 +17,15 @@ static int lower_recovery_point(struct log *log, int64_t end) {
     return log->hooks.recovery_point_lowered != NULL ? log->hooks.recovery_point_lowered(log->hooks.context, log) : 0;
 }
 
+/* A checkpoint that tells of a later start would hide what is appended from here on, or, where the log ends below it,
+ * have all of it deleted. */
+static int tell_lower_start(struct log *log, int64_t former_start) {
+    bool is_lower = log->start_offset < former_start;
+    return is_lower && log->hooks.start_offset_lowered != NULL
+               ? log->hooks.start_offset_lowered(log->hooks.context, log)
+               : 0;
+}
+
 int log_truncate_fully_and_start_at(struct log *log, int64_t offset) {
     if (log->is_fenced) {
         return ERR_FENCED;
@@ -32,6 +41,7 @@ int log_truncate_fully_and_start_at(struct log *log, int64_t offset) {
     }
     log_insert_segment(log, segment);
     log_forget_places(log);
+    int64_t former_start = log->start_offset;
     log->start_offset = offset;
     log->end_offset = offset;
     error = epoch_cache_clear(&log->epochs);
@@ -46,6 +56,9 @@ int log_truncate_fully_and_start_at(struct log *log, int64_t offset) {
     }
     if (error == 0) {
         error = lower_recovery_point(log, log->end_offset);
+    }
+    if (error == 0) {
+        error = tell_lower_start(log, former_start);
     }
     return log_fence(log, error);
 }
@@ -101,8 +114,10 @@ int log_truncate_to(struct log *log, int64_t offset) {
         error = epoch_cache_truncate_from_end(&log->epochs, log->end_offset);
     }
     if (error == 0) {
-        log->start_offset = MIN(log->start_offset, log->end_offset);
+        int64_t former_start = log->start_offset;
+        log->start_offset = MIN(former_start, log->end_offset);
         error = lower_recovery_point(log, log->end_offset);
+        error = error != 0 ? error : tell_lower_start(log, former_start);
     }
     if (error == 0) {
         error = log_rebuild_producers(log, log->end_offset, false);

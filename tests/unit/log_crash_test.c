@@ -502,6 +502,31 @@ START_TEST(a_flush_does_not_believe_an_earlier_one_that_is_still_under_way) {
 }
 END_TEST
 
+/* A follower whose leader ends, or begins, before its own start: what the checkpoint says of that start would hide what
+ * it has now, or have it deleted where it ends below. */
+START_TEST(a_log_that_begins_anew_at_a_lower_offset_begins_there_after_a_crash_too) {
+    static struct model model;
+    for (int fully = 0; fully < 2; fully++) {
+        struct memory_disk *disk = memory_disk_create();
+        struct log_manager *manager;
+        struct log *log = start_leading(disk, &manager, &model);
+        ck_assert(append_some(log, &model, 17, 0));
+        int64_t base = log->segments[2]->base_offset;
+        ck_assert_int_eq(log_increase_start_offset(log, base + 2), 0);
+        ck_assert_int_eq(log_manager_checkpoint(manager), 0);
+        int64_t start = fully ? 2 : base + 1;
+        ck_assert_int_eq(fully ? log_truncate_fully_and_start_at(log, start) : log_truncate_to(log, start), 0);
+        ck_assert_int_eq(log_start_offset(log), start);
+        ck_assert(append_some(log, &model, 2, 1));
+        log = die_and_start(disk, false, &manager);
+        ck_assert_int_eq(log_end_offset(log), start + 2);
+        ck_assert_int_le(log_start_offset(log), start);
+        log_manager_destroy(manager);
+        memory_disk_destroy(disk);
+    }
+}
+END_TEST
+
 int main(void) {
     static const struct test tests[] = {
         TEST(a_kill_at_any_disk_operation_loses_nothing_acknowledged),
@@ -513,6 +538,7 @@ int main(void) {
         TEST(an_epoch_that_loading_dropped_is_out_of_the_file_before_an_older_one_takes_its_place),
         TEST(an_epoch_that_loading_dropped_is_out_of_the_file_before_a_follower_takes_its_place),
         TEST(a_flush_does_not_believe_an_earlier_one_that_is_still_under_way),
+        TEST(a_log_that_begins_anew_at_a_lower_offset_begins_there_after_a_crash_too),
         TEST(what_recovery_cut_off_does_not_come_back_when_the_power_goes_after_the_next_flush),
     };
     return run_tests("log_crash", tests, sizeof tests / sizeof tests[0]);
