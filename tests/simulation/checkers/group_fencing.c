@@ -89,7 +89,8 @@ static void on_joined(struct group_fencing *fencing, const struct served *served
     struct join_group_response response;
     if (group_decode_join_group_request(&fencing->checker, served, &request) &&
         group_decode_join_group_response(&fencing->checker, served, &response) && response.error_code == KAFKA_NONE &&
-        request.group_instance_id.size > 0) {
+        request.group_instance_id.size > 0 && group_number(request.group_id) >= 0 &&
+        group_is_coordinator(fencing->checker.world, served->machine, group_number(request.group_id))) {
         snprintf(fencing->successor[served->from], ID_BYTES, "%.*s", STR_ARGS(response.member_id));
     }
 }
