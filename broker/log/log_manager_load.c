@@ -247,7 +247,7 @@ static int settle_directory(struct directory_load *load) {
     free(load->openings);
     if (load->error == 0 && !place->is_offline) {
         trace_info(AREA, "Loaded %d logs from %s%s", place->log_count, place->path,
-                   place->had_clean_shutdown ? "" : " (not stopped cleanly: recovered)");
+                   place->had_clean_shutdown || place->log_count == 0 ? "" : " (not stopped cleanly: recovered)");
     }
     /* ERR_INVALID is for what ends the start; a log that cannot be loaded costs its directory. */
     return load->error == ERR_INVALID ? ERR_CORRUPT : load->error;

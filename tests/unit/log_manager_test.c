@@ -46,6 +46,28 @@ START_TEST(many_logs_load_and_close_on_several_threads) {
 }
 END_TEST
 
+static int recoveries_told;
+static void count_recoveries(enum trace_level level, const char *line, void *context) {
+    (void)level;
+    (void)context;
+    recoveries_told += strstr(line, "not stopped cleanly") != NULL;
+}
+
+START_TEST(only_a_directory_with_logs_is_said_to_be_recovered) {
+    trace_set_sink(count_recoveries, NULL);
+    recoveries_told = 0;
+    kill_broker();
+    start(); /* both are empty, as at the very first start */
+    ck_assert_int_eq(recoveries_told, 0);
+    append(make_log("t", 0), 1);
+    kill_broker();
+    start();
+    ck_assert_int_eq(recoveries_told, 1);
+    stop_broker();
+    start();
+    ck_assert_int_eq(recoveries_told, 1);
+}
+END_TEST
 START_TEST(a_failed_directory_takes_its_logs_offline_and_nothing_else) {
     struct log *log_a = make_log("t", 0);
     struct log *log_b = make_log("t", 1);
@@ -572,6 +594,7 @@ int main(void) {
     static const struct test tests[] = {
         TEST(a_new_log_goes_to_the_directory_with_the_fewest),
         TEST(many_logs_load_and_close_on_several_threads),
+        TEST(only_a_directory_with_logs_is_said_to_be_recovered),
         TEST(a_failed_directory_takes_its_logs_offline_and_nothing_else),
         TEST(a_directory_that_cannot_be_read_at_start_is_offline_and_one_line_says_so),
         TEST(with_no_directory_left_the_broker_does_not_start),
