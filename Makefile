@@ -50,7 +50,7 @@ BINARIES := $(if $(wildcard replication/controller_runtime.c),$(BUILD)/bin/kafka
 all: $(LIBRARY) $(BINARIES)
 
 help:
-	@sed -n 's/^## //p' $(MAKEFILE_LIST) mk/*.mk 2>/dev/null
+	@sed -n 's/^## //p' $(filter-out %.d,$(MAKEFILE_LIST))
 
 $(BUILD)/generate: $(GENERATOR) $(wildcard broker/protocol/generate/*)
 	@mkdir -p $(@D)

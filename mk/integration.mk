@@ -69,7 +69,7 @@ bench-apache: deps
 bench-parts: deps $(BENCH_PROGRAMS)
 	@for program in $(BENCH_PROGRAMS); do CK_FORK=no $$program || exit 1; done
 
-## make bench-failover how long producers wait when the leader of 100 partitions is killed
+## make bench-failover  how long producers wait when the leader of 100 partitions is killed
 bench-failover: deps
 	@$(MAKE) -s all
 	@tests/bench/failover
