@@ -296,7 +296,8 @@ int broker_run(struct config *config, struct session_guard *guard, void (*on_han
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigaction(SIGPIPE, &ignore, NULL);
     raise_descriptor_limit();
-    struct server server = {.config = config, .guard = guard, .exit_status = 1, .on_hangup = on_hangup};
+    static struct server server; /* what a failure leaves to the system is pointed to until the end, and no leak */
+    server = (struct server){.config = config, .guard = guard, .exit_status = 1, .on_hangup = on_hangup};
     if (open_all(&server) != 0) {
         close_all(&server);
         return 1;
