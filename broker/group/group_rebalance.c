@@ -135,6 +135,7 @@ static void static_stored(struct group *group, struct group_store *store, const 
     if (member == NULL || group->state != GROUP_STABLE || group->generation != store->generation) {
         return; /* a rebalance has begun, whose end answers it */
     }
+    group_expect_heartbeat(group, member, event); /* while it waited it counted as alive */
     if (event->stored.error_code != KAFKA_NONE) {
         put_back_static(group, store, member, event, actions);
     } else if (store->supports_skip_assignment) {

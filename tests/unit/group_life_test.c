@@ -181,6 +181,19 @@ START_TEST(kip_345_a_new_id_that_cannot_be_stored_is_taken_back) {
 }
 END_TEST
 
+START_TEST(kip_345_a_static_member_that_went_while_its_new_id_was_stored_is_missed) {
+    one_static();
+    JOIN(.waiter = "s2", .instance = "i", .session_ms = 10000);
+    pass(10000); /* it waits for us: it is not to be blamed */
+    ck_assert_int_eq(g.state, GROUP_STABLE);
+    stored(1, KAFKA_NONE);
+    ck_assert_int_eq(error_of("s2"), KAFKA_NONE);
+    wait_quietly(9999);
+    pass(1);
+    ck_assert_int_eq(g.state, GROUP_EMPTY);
+}
+END_TEST
+
 START_TEST(kip_345_a_static_member_back_during_the_assignment_begins_a_rebalance) {
     JOIN(.waiter = "s1", .instance = "i");
     JOIN(.waiter = "s2", .instance = "i");
@@ -316,6 +329,7 @@ int main(void) {
         TEST(kip_814_a_static_leader_that_comes_back_is_told_to_skip_the_assignment),
         TEST(kip_345_the_former_self_is_fenced),
         TEST(kip_345_a_new_id_that_cannot_be_stored_is_taken_back),
+        TEST(kip_345_a_static_member_that_went_while_its_new_id_was_stored_is_missed),
         TEST(kip_345_a_static_member_back_during_the_assignment_begins_a_rebalance),
         TEST(kip_345_a_static_member_is_not_left_behind_by_a_rebalance_but_by_its_session),
         TEST(kip_345_a_rebalance_nobody_joins_waits_for_the_sessions_of_static_members),
