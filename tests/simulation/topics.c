@@ -98,6 +98,16 @@ static void set_assignment(struct topic *topic, const struct znode_topic *node) 
     }
 }
 
+/* What was asked of a topic by its name may arrive when the next one has it. */
+static bool was_to_shrink(const struct topics *topics, const struct topic *topic) {
+    for (int32_t i = 0; i < topic->index; i++) {
+        if (topics->list[i].slot == topic->slot && topics->list[i].may_shrink) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void set_cleanup(const struct topics *topics, struct topic *topic) {
     if (topic->slot < topics->plan->topic_count) {
         topic->key_count = topics->plan->topics[topic->slot].key_count;
@@ -130,6 +140,7 @@ static void on_topic(struct topics *topics, const struct coord_op *op, const cha
                                 .created_ms = sim_now_ms(topics->sim)};
         snprintf(topic->name, sizeof topic->name, "%s", name);
         set_cleanup(topics, topic);
+        topic->may_shrink = topic->may_shrink || was_to_shrink(topics, topic);
     }
     if (topic != NULL) {
         set_assignment(topic, &node);
