@@ -27,6 +27,8 @@ struct group_fencing {
     struct taken_up taken_up[SIM_NODES_MAX][TAKEN_UP_MAX];
     uint32_t next[SIM_NODES_MAX];
     char successor[SIM_NODES_MAX][ID_BYTES]; /* newest member id of the static member on the node */
+    int32_t giver[SIM_NODES_MAX];            /* of that id */
+    bool is_certain[SIM_NODES_MAX];          /* the giver was the group's coordinator; a deposed one stores nothing */
 };
 
 GROUP_DECODER(join_group, request, request)
@@ -56,8 +58,12 @@ static void on_request(void *context, const struct served *served) {
     struct taken_up *taken_up = &fencing->taken_up[served->from][fencing->next[served->from]++ % TAKEN_UP_MAX];
     const char *successor = fencing->successor[served->from];
     int32_t newest = fencing->checker.world->groups->synced_generation[group_number(request.group_id)];
-    bool is_former =
-        request.group_instance_id.size > 0 && successor[0] != '\0' && !str_equal_text(request.member_id, successor);
+    int32_t group = group_number(request.group_id);
+    bool must_know =
+        fencing->giver[served->from] == served->machine->id ||
+        (fencing->is_certain[served->from] && group_is_coordinator(fencing->checker.world, served->machine, group));
+    bool is_former = request.group_instance_id.size > 0 && successor[0] != '\0' && must_know &&
+                     !str_equal_text(request.member_id, successor);
     *taken_up = (struct taken_up){.machine = served->machine->id,
                                   .is_stale = is_former || request.generation_id_or_member_epoch < newest};
     snprintf(taken_up->member, sizeof taken_up->member, "%.*s", STR_ARGS(request.member_id));
@@ -89,8 +95,10 @@ static void on_joined(struct group_fencing *fencing, const struct served *served
     struct join_group_response response;
     if (group_decode_join_group_request(&fencing->checker, served, &request) &&
         group_decode_join_group_response(&fencing->checker, served, &response) && response.error_code == KAFKA_NONE &&
-        request.group_instance_id.size > 0 && group_number(request.group_id) >= 0 &&
-        group_is_coordinator(fencing->checker.world, served->machine, group_number(request.group_id))) {
+        request.group_instance_id.size > 0 && group_number(request.group_id) >= 0) {
+        fencing->giver[served->from] = served->machine->id;
+        fencing->is_certain[served->from] =
+            group_is_coordinator(fencing->checker.world, served->machine, group_number(request.group_id));
         snprintf(fencing->successor[served->from], ID_BYTES, "%.*s", STR_ARGS(response.member_id));
     }
 }
