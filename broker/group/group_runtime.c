@@ -21,8 +21,6 @@ struct group_waiter {
     void *context;
 };
 
-static void ask_partition_count(struct group_runtime *runtime);
-
 /* ---- Life ---- */
 
 struct group_runtime *group_runtime_create(const struct group_runtime_config *config, struct clock *clock,
@@ -50,7 +48,7 @@ void group_runtime_free_if_over(struct group_runtime *runtime) {
 
 void group_runtime_start(struct group_runtime *runtime) {
     group_runtime_start_expiry(runtime);
-    ask_partition_count(runtime);
+    group_runtime_ask_partition_count(runtime);
 }
 
 struct arena *group_runtime_arena_begin(struct group_runtime *runtime) {
@@ -65,59 +63,6 @@ void group_runtime_arena_end(struct group_runtime *runtime) {
 }
 
 /* ---- Partitions ---- */
-
-int32_t group_partition_of(struct str key, int32_t partition_count) {
-    /* Java's hash goes over UTF-16 units. */
-    uint32_t hash = 0;
-    const uint8_t *at = (const uint8_t *)key.data;
-    const uint8_t *end = at + MAX(key.size, 0);
-    while (at < end) {
-        uint32_t c = *at++;
-        int more = c >= 0xf0 ? 3 : c >= 0xe0 ? 2 : c >= 0xc0 ? 1 : 0;
-        c = more == 0 ? c : c & (0x3fU >> more);
-        for (; more > 0 && at < end; more--) {
-            c = c << 6 | (*at++ & 0x3fU);
-        }
-        if (c >= 0x10000) {
-            hash = 31 * hash + (0xd800U + ((c - 0x10000) >> 10));
-            c = 0xdc00U + ((c - 0x10000) & 0x3ffU);
-        }
-        hash = 31 * hash + c;
-    }
-    int32_t signed_hash = (int32_t)hash;
-    int32_t positive = signed_hash == INT32_MIN ? 0 : signed_hash < 0 ? -signed_hash : signed_hash;
-    return positive % partition_count;
-}
-
-static void ask_partition_count(struct group_runtime *runtime) {
-    if (runtime->config.ask_partition_count != NULL && !runtime->is_asking_count) {
-        runtime->is_asking_count = true;
-        runtime->config.ask_partition_count(runtime->config.context);
-    }
-}
-
-void group_runtime_set_partition_count(struct group_runtime *runtime, struct uuid topic_id, int32_t count) {
-    runtime->is_asking_count = false;
-    runtime->partition_count = count;
-    runtime->counted_topic_id = topic_id;
-}
-
-int32_t group_runtime_partition(struct group_runtime *runtime, struct str group_id) {
-    const struct image_topic *topic = image_topic(runtime->image, STR_LITERAL(GROUP_TOPIC));
-    if (topic == NULL) {
-        return group_partition_of(group_id, runtime->config.topic_partitions);
-    }
-    if (runtime->config.ask_partition_count == NULL) {
-        return group_partition_of(group_id, topic->partition_count);
-    }
-    bool is_another_topic = !uuid_is_zero(topic->id) && !uuid_is_zero(runtime->counted_topic_id) &&
-                            !uuid_equal(topic->id, runtime->counted_topic_id);
-    if (runtime->partition_count == 0 || is_another_topic) {
-        ask_partition_count(runtime);
-        return -1;
-    }
-    return group_partition_of(group_id, runtime->partition_count);
-}
 
 static struct group_shard *shard_at(const struct group_runtime *runtime, int32_t index) {
     struct group_shard *shard = NULL;
@@ -240,7 +185,7 @@ void group_runtime_on_leadership(void *context, const char *topic, int32_t parti
     }
     trace_info(GROUP_AREA, "Elected as the group coordinator for partition %d in epoch %d", partition, leader_epoch);
     if (runtime->partition_count == 0) {
-        ask_partition_count(runtime); /* before the first group comes */
+        group_runtime_ask_partition_count(runtime); /* before the first group comes */
     }
     shard = xcalloc(1, sizeof *shard);
     shard->runtime = runtime;

@@ -151,4 +151,7 @@ void group_entry_bury(struct group_entry *entry, bool is_deleted);
 void group_runtime_start_expiry(struct group_runtime *runtime);
 void group_runtime_drop_cleanings(struct group_runtime *runtime);
 
+/* group_placement.c: asks, unless the question is on its way. */
+void group_runtime_ask_partition_count(struct group_runtime *runtime);
+
 #endif
