@@ -172,9 +172,10 @@ static void on_group_topic_read(void *context, int error, struct slice data, con
         return;
     }
     arena_init(&arena, SIZE_MAX);
-    if (error != 0 || znode_decode_topic(&arena, data, &topic) != 0) {
-        topic.partition_count = 0;
-    }
+    if (error == 0 && znode_decode_topic(&arena, data, &topic) != 0) {
+        trace_error(BROKER_AREA, "The znode of " GROUP_TOPIC " cannot be read -> no group is served until it can");
+        topic = (struct znode_topic){0};
+    } /* without an answer the next group asks again */
     group_runtime_set_partition_count(broker->groups, topic.topic_id, topic.partition_count);
     arena_deinit(&arena);
 }
