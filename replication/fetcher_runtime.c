@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include <uthash.h>
+#include <utlist.h>
 
 #include "broker/base/arena.h"
 #include "broker/base/check.h"
@@ -17,6 +18,7 @@
 #include "broker/protocol/record_batch.h"
 #include "generated/protocol/fetch.h"
 #include "generated/protocol/list_offsets.h"
+#include "replication/log_move_runtime.h"
 #include "replication/replica_manager_internal.h"
 
 #define AREA "kafka.server.ReplicaFetcherThread"
@@ -42,6 +44,7 @@ struct fetcher_runtime {
     struct fetcher_plan plan;
     struct fetch_call *call; /* the one request at a time */
     bool is_under_way;
+    bool has_doubts; /* of a partition whose log has a doubtful place */
     char client_id[40];
     int32_t broker_id;
     UT_hash_handle hh;
@@ -119,6 +122,7 @@ void fetcher_runtime_add(struct replica_manager *manager, struct partition_runti
     fetcher_add(&fetcher->core, &partition->fetch, str_from(partition->topic), partition->topic_id, partition->index,
                 partition->core.leader_epoch, &position);
     partition->fetch.is_caught_up = is_in_sync(partition);
+    fetcher->has_doubts = fetcher->has_doubts || log_doubtful_from(partition->log) >= 0;
     kick(fetcher);
 }
 
@@ -319,6 +323,48 @@ static void share_allowance(struct fetcher_runtime *fetcher, int64_t now_ms) {
     }
 }
 
+static void resume(struct partition_runtime *partition) {
+    struct fetch_position position = partition_runtime_position(partition);
+    fetcher_move(&partition->fetch, &position);
+}
+
+/* Whether the controller may elect us. What it told us with our role holds until it tells of another set under the same
+ * epoch; nobody joins that set who has not fetched. */
+static bool may_be_elected(const struct partition_runtime *partition) {
+    const struct image_partition *known =
+        image_partition(partition->manager->image, str_from(partition->topic), partition->index);
+    bool has_left = known != NULL && known->leader_epoch == partition->core.leader_epoch && !is_in_sync(partition);
+    return partition->was_in_sync && !has_left;
+}
+
+/* Before the leader hears of our log end: who is in the in-sync set might be elected without what it cut off, so it
+ * asks for nothing until its leader has taken it out for that; anybody else cuts, and asks for what may be missing
+ * (README.md, "Holes"). */
+static void settle_doubts(struct fetcher_runtime *fetcher, int64_t now_ms) {
+    struct fetcher_partition *at = NULL;
+    struct fetcher_partition *after = NULL;
+    bool has_doubts = false;
+    DL_FOREACH_SAFE(fetcher->core.all, at, after) {
+        struct partition_runtime *partition = CONTAINER_OF(at, struct partition_runtime, fetch);
+        int64_t doubtful = log_doubtful_from(partition->log);
+        if (doubtful < 0) {
+            continue;
+        }
+        has_doubts = has_doubts || at->state != FETCHER_FETCHING || may_be_elected(partition);
+        if (at->state == FETCHER_FETCHING && may_be_elected(partition)) {
+            fetcher_delay(at, now_ms);
+        } else if (at->state == FETCHER_FETCHING) {
+            trace_warn(AREA, "%s-%d: records may be missing from %lld on since the last crash; fetching them again",
+                       partition->topic, partition->index, (long long)doubtful);
+            if (partition_runtime_truncate(partition, doubtful)) {
+                resume(partition);
+                log_move_runtime_look(partition);
+            }
+        }
+    }
+    fetcher->has_doubts = has_doubts;
+}
+
 static void on_timer(struct timer *timer) {
     struct fetcher_runtime *fetcher = CONTAINER_OF(timer, struct fetcher_runtime, timer);
     struct replica_manager *manager = fetcher->manager;
@@ -328,6 +374,10 @@ static void on_timer(struct timer *timer) {
         return;
     }
     enum fetcher_turn turn = fetcher_turn(&fetcher->core, now_ms, &wake_ms);
+    if (turn == FETCHER_SEND && fetcher->has_doubts) {
+        settle_doubts(fetcher, now_ms);
+        turn = fetcher_turn(&fetcher->core, now_ms, &wake_ms);
+    }
     if (turn == FETCHER_SEND) {
         share_allowance(fetcher, now_ms);
         turn = fetcher_turn(&fetcher->core, now_ms, &wake_ms);
@@ -418,11 +468,6 @@ static int16_t decode_offset(const uint8_t *body, size_t body_size, int64_t *ret
     }
     arena_deinit(&arena);
     return error;
-}
-
-static void resume(struct partition_runtime *partition) {
-    struct fetch_position position = partition_runtime_position(partition);
-    fetcher_move(&partition->fetch, &position);
 }
 
 static void resolve(struct partition_runtime *partition, int64_t leader_end, int64_t leader_start) {

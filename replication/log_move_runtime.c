@@ -58,8 +58,10 @@ static struct log *future_of(const struct log_move_runtime *move) {
     return log_manager_find_future(move->partition->manager->logs, move->partition->topic, move->partition->index);
 }
 
+/* A doubt about the log goes with its files, so nothing takes its place before that is settled. */
 static bool is_settled(const struct log_move_runtime *move) {
-    return log_manager_future_is_settled(move->partition->manager->logs, move->partition->topic,
+    return log_doubtful_from(move->partition->log) < 0 &&
+           log_manager_future_is_settled(move->partition->manager->logs, move->partition->topic,
                                          move->partition->index);
 }
 

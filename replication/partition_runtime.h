@@ -24,8 +24,9 @@ struct partition_runtime {
     struct log *log; /* NULL while offline */
     struct uuid topic_id;
     int32_t index;
-    bool is_offline; /* its directory failed: KAFKA_STORAGE_ERROR until the broker starts again */
-    bool is_ticking; /* in manager->ticking */
+    bool is_offline;  /* its directory failed: KAFKA_STORAGE_ERROR until the broker starts again */
+    bool is_ticking;  /* in manager->ticking */
+    bool was_in_sync; /* by the command that gave it its role */
     /* The latest LeaderAndIsr that named this log's topic, and the highest leader epoch of any, followed or not. */
     struct command_stamp named;
     int32_t named_epoch;

@@ -156,6 +156,10 @@ static int16_t take_role(struct replica_manager *manager, struct partition_runti
         !replica_list_set(&event.become.isr, state->isr, state->isr_count)) {
         return KAFKA_INVALID_REQUEST;
     }
+    partition->was_in_sync = replica_list_contains(&event.become.isr, manager->config.broker_id);
+    if (leads) {
+        log_believe(partition->log);
+    }
     trace_info(AREA, "%s-%d: %s under leader epoch %d, log end %lld, high watermark %lld", partition->topic,
                partition->index, leads ? "leads" : "follows", state->leader_epoch, (long long)partition->core.log_end,
                (long long)partition->core.high_watermark);

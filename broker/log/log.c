@@ -219,6 +219,14 @@ int64_t log_size_bytes(const struct log *log) {
     return size;
 }
 
+int64_t log_doubtful_from(const struct log *log) {
+    return log->doubtful_from;
+}
+
+void log_believe(struct log *log) {
+    log->doubtful_from = -1;
+}
+
 int64_t log_recovery_point(const struct log *log) {
     return log->recovery_point;
 }

@@ -146,6 +146,13 @@ int log_roll(struct log *log);
 int log_flush(struct log *log); /* sync, and move the recovery point to the log end */
 int64_t log_size_bytes(const struct log *log);
 int64_t log_recovery_point(const struct log *log);
+/* A crash may have taken the end of a segment whose successor is there, and in a log that was compacted nobody can tell
+ * that from what a cleaner took: from here on records may be missing, -1 when there is no such place. A follower that
+ * is not in sync cuts its log there and fetches what its leader has; until then the recovery point stays below, so that
+ * the next start sees it again. */
+int64_t log_doubtful_from(const struct log *log);
+/* What is there is the partition's history, by its leader's word: nothing is doubtful any more. */
+void log_believe(struct log *log);
 /* Counts truncations: what was read before one may be gone, or something else, after it. */
 int64_t log_truncation_count(const struct log *log);
 void log_set_config(struct log *log, const struct log_config *config);

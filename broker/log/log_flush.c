@@ -145,7 +145,8 @@ int log_flush_finish(struct log *log, struct log_flush *flush) {
     CHECK(log->flushes_in_flight > 0);
     log->flushes_in_flight--;
     if (error == 0 && flush->truncations == log->truncations) {
-        log->recovery_point = MAX(log->recovery_point, flush->offset);
+        int64_t durable = log->doubtful_from < 0 ? flush->offset : MIN(flush->offset, log->doubtful_from);
+        log->recovery_point = MAX(log->recovery_point, durable);
         log->parent_is_synced = true;
         log->last_flush_ms = clock_now_ms(log->clock);
     }

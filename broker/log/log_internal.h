@@ -64,6 +64,7 @@ struct log {
     int64_t last_flush_ms;
     int64_t recovered_end;      /* while loading: where the batches of the segment looked at end */
     bool is_sparse;             /* while loading: offsets are missing between batches, so it was compacted once */
+    int64_t doubtful_from;      /* log_doubtful_from() */
     bool parent_is_synced;      /* the partition directory's own name is on stable storage */
     bool has_unsynced_metadata; /* partition.metadata was written and not yet synced */
     struct record_workspace *workspace;
@@ -86,6 +87,7 @@ struct log_open_options {
     int64_t start_offset;               /* likewise */
     int64_t clean_offset;               /* likewise, -1 when it has none */
     bool had_clean_shutdown;            /* what is there was closed properly: no recovery */
+    bool is_copy;                       /* of another log here: what may be missing is cut off and copied again */
     struct log_hooks hooks;             /* all NULL is fine */
     struct record_workspace *workspace; /* shared among logs of one thread; NULL: one of its own */
 };

@@ -255,21 +255,44 @@ static int load_segments(struct log *log, const struct name_list *list) {
 }
 
 /* Files reach the disk in no certain order: after a power cut a segment may end early, at the end of a batch, while the
- * one that was begun after it is there. A log that was never compacted has no gaps, so that is where it ends now. */
-static bool lost_tail(const struct log *log, int32_t at) {
-    return at + 1 < log->segment_count && !log->config.compact && !log->is_sparse &&
-           log->recovered_end < log->segments[at + 1]->base_offset;
+ * one that was begun after it is there. A log that was never compacted has no gaps, so that is where it ends now; so
+ * does a copy. Any other goes on, and the place is remembered. */
+static bool lost_tail(struct log *log, int32_t at, bool is_copy) {
+    int64_t next = at + 1 < log->segment_count ? log->segments[at + 1]->base_offset : log->recovered_end;
+    if (log->recovered_end >= next || next <= log->start_offset) {
+        return false; /* nothing is missing, or nothing of the log */
+    }
+    if (is_copy || (!log->config.compact && !log->is_sparse)) {
+        return true;
+    }
+    if (log->doubtful_from < 0) {
+        log->doubtful_from = log->recovered_end;
+    }
+    return false;
+}
+
+/* A clean stop leaves the recovery point at the log end, but for a doubt that nobody had settled. */
+static int recall_doubt(struct log *log, int64_t recovery_point) {
+    int error = 0;
+    for (int32_t i = MAX(log_floor_segment(log, recovery_point), 0); error == 0 && i + 1 < log->segment_count; i++) {
+        int64_t position;
+        error = segment_read_end(log->segments[i], &log->recovered_end, &position);
+        if (error == 0) {
+            (void)lost_tail(log, i, false);
+        }
+    }
+    return error == ERR_CORRUPT ? 0 : error; /* whoever reads there finds out */
 }
 
 /* Recovers what may not have been flushed; at the first bad byte the log ends. */
-static int recover_unflushed(struct log *log, int64_t recovery_point) {
-    for (int32_t i = MAX(log_floor_segment(log, recovery_point), 0); i < log->segment_count; i++) {
+static int recover_unflushed(struct log *log, const struct log_open_options *options) {
+    for (int32_t i = MAX(log_floor_segment(log, options->recovery_point), 0); i < log->segment_count; i++) {
         struct log_segment *segment = log->segments[i];
         int64_t cut = recover_segment(log, segment, true);
         if (cut < 0) {
             return (int)cut;
         }
-        bool has_lost_tail = lost_tail(log, i);
+        bool has_lost_tail = lost_tail(log, i, options->is_copy);
         if (cut > 0 || has_lost_tail) {
             trace_warn(AREA, "Corruption found in segment %lld of %s, truncating %lld bytes%s",
                        (long long)segment->base_offset, log->place.directory, (long long)cut,
@@ -395,7 +418,7 @@ static int load(struct log *log, const struct log_open_options *options) {
         error = load_files(log);
     }
     if (error == 0 && !options->had_clean_shutdown) {
-        error = recover_unflushed(log, options->recovery_point);
+        error = recover_unflushed(log, options);
     }
     if (error == 0) {
         error = settle_end(log);
@@ -403,7 +426,11 @@ static int load(struct log *log, const struct log_open_options *options) {
     if (error != 0) {
         return error;
     }
-    log->recovery_point = options->had_clean_shutdown ? log->end_offset : MIN(options->recovery_point, log->end_offset);
+    if (options->had_clean_shutdown && (error = recall_doubt(log, options->recovery_point)) != 0) {
+        return error;
+    }
+    bool is_durable = options->had_clean_shutdown && log->doubtful_from < 0;
+    log->recovery_point = is_durable ? log->end_offset : MIN(options->recovery_point, log->end_offset);
     log->start_offset = MAX(log->start_offset, log->segments[0]->base_offset);
     mark_synced(log);
     error = epoch_cache_drop_from_end(&log->epochs, log->end_offset);
@@ -431,6 +458,7 @@ int log_open(const struct log_open_options *options, struct log **ret_log) {
     log->hooks = options->hooks;
     log->start_offset = options->start_offset;
     log->clean_offset = options->clean_offset;
+    log->doubtful_from = -1;
     log->owns_workspace = options->workspace == NULL;
     log->workspace = log->owns_workspace ? record_workspace_create() : options->workspace;
     log_set_config(log, &options->config);

@@ -88,6 +88,7 @@ static void add_opening(struct directory_load *load, struct managed_log *entry, 
         manager_opening_init(load->manager, entry, load->directory, is_clean, opening);
     }
     opening->is_future = name != NULL;
+    opening->options.is_copy = opening->is_future;
     opening->is_rival = is_rival;
     entry->is_loading = entry->is_loading || name == NULL;
     entry->future.is_loading = entry->future.is_loading || name != NULL;

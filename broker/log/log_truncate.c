@@ -10,6 +10,7 @@
 static int lower_recovery_point(struct log *log, int64_t end) {
     log->truncations++;
     log->clean_offset = MIN(log->clean_offset, end);
+    log->doubtful_from = end <= log->doubtful_from ? -1 : log->doubtful_from;
     if (log->recovery_point <= end) {
         return 0;
     }

@@ -47,6 +47,7 @@ static void topic_config(void *context, const char *topic, struct log_config *re
     const struct fake_broker *broker = context;
     (void)topic;
     ret_config->min_insync_replicas = broker->cluster->min_insync_replicas;
+    ret_config->compact = broker->cluster->is_compacted;
 }
 
 static bool high_watermark(void *context, const char *topic, int32_t partition, int64_t *ret_offset) {

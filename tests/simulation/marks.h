@@ -32,6 +32,7 @@
     X(CONTROLLED_SHUTDOWN, 50, "controlled shutdown")                                                                  \
     X(POWER_LOST, 20, "power lost")                                                                                    \
     X(LOG_CUT, 5, "a torn log cut by recovery")                                                                        \
+    X(LOG_DOUBTED, 0, "a gap of a compacted log fetched again after a crash")                                          \
     X(DIRECTORY_LOST, 30, "log directory offline")                                                                     \
     X(ID_REFUSED, 50, "fetch by the id of a former topic refused")                                                     \
     X(SESSION_EXPIRED, 200, "broker lost its session and came back")                                                   \

@@ -410,7 +410,8 @@ START_TEST(a_hole_in_what_was_not_flushed_ends_the_log_there) {
 }
 END_TEST
 
-START_TEST(a_compacted_log_keeps_what_lies_behind_its_holes) {
+/* Thirty records in a compacted log, of which a power cut takes the last of the second segment. */
+static int64_t leave_hole(void) {
     config.compact = true;
     log_set_config(log_, &config);
     append(30);
@@ -419,9 +420,73 @@ START_TEST(a_compacted_log_keeps_what_lies_behind_its_holes) {
     int64_t batch_size = log_->segments[1]->size / (second - first);
     kill_it();
     cut(first, ".log", size_of(first, ".log") - batch_size);
+    return second - 1;
+}
+
+START_TEST(a_compacted_log_keeps_what_lies_behind_its_holes_and_knows_the_first_that_a_crash_may_have_left) {
+    int64_t hole = leave_hole();
     open_it(0, false);
     ck_assert_int_eq(log_end_offset(log_), 30);
-    ck_assert_int_eq(base(2), second);
+    ck_assert_int_eq(base(2), hole + 1);
+    ck_assert_int_eq(log_doubtful_from(log_), hole);
+    ck_assert_int_eq(log_truncate_to(log_, hole + 1), 0);
+    ck_assert_int_eq(log_doubtful_from(log_), hole);
+    ck_assert_int_eq(log_truncate_to(log_, hole), 0);
+    ck_assert_int_eq(log_doubtful_from(log_), -1);
+}
+END_TEST
+
+START_TEST(what_was_flushed_before_the_crash_is_not_doubtful) {
+    int64_t hole = leave_hole();
+    open_it(hole + 1, false);
+    ck_assert_int_eq(log_doubtful_from(log_), -1);
+    ck_assert_int_eq(log_end_offset(log_), 30);
+}
+END_TEST
+
+START_TEST(a_doubt_outlives_flushes_and_clean_stops_until_a_leader_is_believed) {
+    int64_t hole = leave_hole();
+    open_it(0, false);
+    ck_assert_int_eq(log_flush(log_), 0);
+    ck_assert_int_eq(log_recovery_point(log_), hole);
+    close_it();
+    open_it(hole, true);
+    ck_assert_int_eq(log_doubtful_from(log_), hole);
+    ck_assert_int_eq(log_recovery_point(log_), hole);
+    log_believe(log_);
+    ck_assert_int_eq(log_flush(log_), 0);
+    ck_assert_int_eq(log_recovery_point(log_), 30);
+    close_it();
+    open_it(30, true);
+    ck_assert_int_eq(log_doubtful_from(log_), -1);
+}
+END_TEST
+
+static void open_otherwise(int64_t start_offset, bool is_copy) {
+    const struct log_open_options options = {.disk = disk_posix(),
+                                             .clock = &test_time.base,
+                                             .directory = directory,
+                                             .topic = "t",
+                                             .config = config,
+                                             .start_offset = start_offset,
+                                             .clean_offset = -1,
+                                             .is_copy = is_copy};
+    ck_assert_int_eq(log_open(&options, &log_), 0);
+}
+
+START_TEST(a_hole_below_the_log_start_is_nobodys_loss) {
+    int64_t hole = leave_hole();
+    open_otherwise(hole + 1, false);
+    ck_assert_int_eq(log_doubtful_from(log_), -1);
+    ck_assert_int_eq(log_start_offset(log_), hole + 1);
+}
+END_TEST
+
+START_TEST(a_copy_on_its_way_to_another_directory_ends_at_its_first_hole) {
+    int64_t hole = leave_hole();
+    open_otherwise(0, true);
+    ck_assert_int_eq(log_end_offset(log_), hole);
+    ck_assert_int_eq(log_doubtful_from(log_), -1);
 }
 END_TEST
 
@@ -538,7 +603,11 @@ int main(void) {
         TEST(rule_31_swap_files_at_or_above_a_cleaned_one_are_incomplete),
         TEST(an_index_without_its_log_goes_and_a_missing_index_is_rebuilt_even_after_a_clean_close),
         TEST(a_hole_in_what_was_not_flushed_ends_the_log_there),
-        TEST(a_compacted_log_keeps_what_lies_behind_its_holes),
+        TEST(a_compacted_log_keeps_what_lies_behind_its_holes_and_knows_the_first_that_a_crash_may_have_left),
+        TEST(what_was_flushed_before_the_crash_is_not_doubtful),
+        TEST(a_doubt_outlives_flushes_and_clean_stops_until_a_leader_is_believed),
+        TEST(a_hole_below_the_log_start_is_nobodys_loss),
+        TEST(a_copy_on_its_way_to_another_directory_ends_at_its_first_hole),
         TEST(a_preallocated_segment_is_cut_to_size_when_rolled_and_when_closed),
         TEST(the_indexes_of_the_active_segment_are_preallocated_and_cut_when_it_is_closed),
         TEST(a_start_beyond_the_end_means_that_nothing_there_is_worth_keeping),

@@ -2,6 +2,8 @@
  * and of the truncation bugs in Kafka's history). */
 #include <check.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "broker/base/check.h"
 #include "broker/protocol/errors.h"
@@ -439,6 +441,67 @@ START_TEST(a_follower_from_before_a_gap_leaves_the_in_sync_set_before_it_cuts_be
 }
 END_TEST
 
+/* Both have three segments of a compacted log, all of it exposed; then a power cut takes the end of the second one of
+ * broker 2. */
+static void create_with_hole(void) {
+    create(2);
+    c.is_compacted = true;
+    fake_cluster_lead(&c, 1, 12);
+    for (int32_t i = 0; i < 3; i++) {
+        fake_append(&c, 1, 4, -1);
+        fake_append(&c, 1, 4, -1);
+        fake_cluster_run(&c, 1000);
+        for (int32_t id = 1; i < 2 && id <= 2; id++) {
+            ck_assert_int_eq(log_roll(log_manager_find(c.brokers[id].logs, "t", 0)), 0);
+        }
+    }
+    ck_assert_int_eq(fake_high_watermark(&c, 2), 24);
+    fake_broker_kill(&c, 2);
+    char *path = xasprintf("%s/t-0/%020d.log", c.brokers[2].directory, 8);
+    struct stat status;
+    ck_assert_int_eq(stat(path, &status), 0);
+    ck_assert_int_eq(truncate(path, status.st_size / 2), 0);
+    free(path);
+    fake_broker_start(&c, 2);
+}
+
+START_TEST(a_follower_that_is_not_in_sync_fetches_again_what_a_crash_may_have_taken_from_a_compacted_log) {
+    create_with_hole();
+    fake_cluster_lead(&c, 1, 1);
+    ck_assert_int_eq(log_doubtful_from(partition_runtime_log(fake_partition(&c, 2))), 12);
+    fake_cluster_run(&c, 2000);
+    ck_assert(fake_logs_equal(&c, 1, 2));
+    ck_assert_int_eq(fake_log_end(&c, 2), 24);
+    ck_assert_int_eq(log_doubtful_from(partition_runtime_log(fake_partition(&c, 2))), -1);
+    ck_assert_int_eq(fake_isr(&c), 12);
+}
+END_TEST
+
+START_TEST(a_follower_with_a_doubtful_log_leaves_the_in_sync_set_before_it_cuts) {
+    create_with_hole();
+    fake_cluster_lead(&c, 1, 12);
+    fake_append(&c, 1, 4, 1);
+    fake_cluster_run(&c, FAKE_LAG_MS / 2);
+    ck_assert_int_eq(fake_log_end(&c, 2), 24);
+    ck_assert_int_eq(fake_isr(&c), 12);
+    fake_cluster_run(&c, FAKE_LAG_MS * 3 / 2);
+    ck_assert_int_eq(fake_isr(&c), 1);
+    ck_assert_int_eq(fake_log_end(&c, 2), 24); /* it has not heard of it yet */
+    fake_cluster_update_metadata(&c);
+    fake_cluster_run(&c, 3000);
+    ck_assert(fake_logs_equal(&c, 1, 2));
+    ck_assert_int_eq(fake_isr(&c), 12);
+}
+END_TEST
+
+START_TEST(who_leads_with_a_doubtful_log_is_believed) {
+    create_with_hole();
+    fake_cluster_lead(&c, 2, 12);
+    ck_assert_int_eq(log_doubtful_from(partition_runtime_log(fake_partition(&c, 2))), -1);
+    ck_assert_int_eq(fake_log_end(&c, 2), 24);
+}
+END_TEST
+
 /* What broker 1 tells a consumer in this rack who wants this offset. */
 static int32_t preferred(const char *rack, int64_t offset, int16_t version) {
     struct partition_fetch fetch = {.replica_id = -1,
@@ -561,6 +624,9 @@ int main(void) {
         TEST(what_a_follower_has_before_its_leaders_start_is_gone_and_not_hidden),
         TEST(a_follower_from_before_a_gap_begins_again_before_the_gap_when_it_is_not_in_sync),
         TEST(a_follower_from_before_a_gap_leaves_the_in_sync_set_before_it_cuts_below_its_high_watermark),
+        TEST(a_follower_that_is_not_in_sync_fetches_again_what_a_crash_may_have_taken_from_a_compacted_log),
+        TEST(a_follower_with_a_doubtful_log_leaves_the_in_sync_set_before_it_cuts),
+        TEST(who_leads_with_a_doubtful_log_is_believed),
         TEST(a_followers_raised_start_outlives_a_crash_once_it_is_checkpointed),
         TEST(a_consumer_is_sent_to_the_in_sync_follower_of_its_rack_that_holds_the_offset),
         TEST(a_follower_serves_consumers_up_to_its_high_watermark_from_version_11_on),

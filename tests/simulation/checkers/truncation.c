@@ -1,8 +1,8 @@
 /* L11: a follower cuts its log only behind what it shares with its leader, never below its own high watermark. The
  * broker says so itself when it does (its alarm is what an operator would see); and a log never ends below its high
  * watermark. A machine that lost its power may have to. And so may one that is not in sync, if its leader's log has a
- * gap all the way from the cut to that high watermark: then a cleaner took all it loses (replication/README.md,
- * "Gaps"). */
+ * gap all the way from the cut to that high watermark: then a cleaner took all it loses; or if its own log has one
+ * where it is cut, for which a crash may be to blame (replication/README.md, "Gaps" and "Holes"). */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,8 +40,9 @@ static bool has_gap(const struct machine *machine, const struct topic *topic, in
     return is_gap;
 }
 
-/* Whether the log that is cut is of a replica that is not in sync, by a leader that has nothing where it is cut. */
-static bool is_cleaned_away(const struct world *world, const struct machine *machine, const char *line) {
+/* Whether the log that is cut is of a replica that is not in sync, and either its leader has nothing where it is cut or
+ * it has nothing there itself. */
+static bool is_at_gap(const struct world *world, const struct machine *machine, const char *line) {
     FOR_EACH_STREAM(world, topic, partition) {
         char name[300];
         int64_t from, to;
@@ -50,7 +51,8 @@ static bool is_cleaned_away(const struct world *world, const struct machine *mac
         const struct partition_runtime *runtime = view_replica(machine, topic, partition);
         if (found != NULL && runtime != NULL && sscanf(found + strlen(name) - 1, ALARM_FORMAT, &from, &to) == 2) {
             return !view_is_in_sync(topic, partition, machine->id) &&
-                   has_gap(view_machine(world, runtime->core.leader), topic, partition, from, to);
+                   (has_gap(view_machine(world, runtime->core.leader), topic, partition, from, to) ||
+                    has_gap(machine, topic, partition, from, from + 1));
         }
     }
     return false;
@@ -58,7 +60,7 @@ static bool is_cleaned_away(const struct world *world, const struct machine *mac
 
 static void on_line(void *context, struct machine *machine, const char *line) {
     struct truncation *checker = context;
-    if (!machine->is_lossy && strstr(line, ALARM) != NULL && !is_cleaned_away(checker->world, machine, line)) {
+    if (!machine->is_lossy && strstr(line, ALARM) != NULL && !is_at_gap(checker->world, machine, line)) {
         violate(checker->world, "L11", "broker %d: %s", machine->id, line);
     }
 }
@@ -80,7 +82,7 @@ static void on_step(void *context) {
 const struct checker_ops checker_truncation = {
     .name = "L11",
     .sentence = "a follower truncates to the end of the last epoch it shares with its leader, below its high watermark "
-                "only where a cleaner left nothing",
+                "only at a gap",
     .create = create,
     .destroy = free,
     .on_step = on_step,
