@@ -33,6 +33,9 @@ struct broker_seams {
     void (*on_failed)(void *context, const char *message);
     /* Dynamic settings changed: the config's fields hold the new ones. May be NULL. */
     void (*on_settings)(void *context);
+    /* What was led has been handed over and who waited has been answered: connections end here, so that clients find
+     * the new leaders while logs are being closed. May be NULL. */
+    void (*on_leaving)(void *context);
     void *context;
 };
 

@@ -41,6 +41,9 @@ static void on_resign_timeout(struct timer *timer) {
 static void close_modules(struct broker *broker) {
     dispatcher_stop(broker->dispatcher);
     replica_manager_stop(broker->replicas);
+    if (broker->seams.on_leaving != NULL) {
+        broker->seams.on_leaving(broker->seams.context);
+    }
     int error = log_manager_shutdown(broker->logs);
     if (error != 0) {
         trace_error(BROKER_AREA, "Not every log could be closed cleanly (%s): they will be recovered at the next start",

@@ -110,6 +110,12 @@ static void on_failed(void *context, const char *message) {
     end(context, 1);
 }
 
+static void on_leaving(void *context) {
+    struct server *server = context;
+    network_stop_accepting(server->network);
+    network_close_connections(server->network);
+}
+
 static void on_stopped(void *context) {
     struct server *server = context;
     end(server, 0);
@@ -235,6 +241,7 @@ static int open_all(struct server *server) {
         .on_serving = on_serving,
         .on_failed = on_failed,
         .on_settings = on_settings,
+        .on_leaving = on_leaving,
         .context = server,
     };
     server->broker = broker_create(config, &seams);

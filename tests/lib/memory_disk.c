@@ -314,6 +314,27 @@ static int memory_sync_directory(struct disk *base, const char *path) {
     return 0;
 }
 
+static int memory_sync_all(struct disk *base, const char *path) {
+    struct memory_disk *disk = disk_of(base);
+    bool torn;
+    (void)path;
+    if (!alive(disk, &torn)) {
+        return ERR_IO;
+    }
+    for (int i = 0; i < PATHS_MAX; i++) {
+        if (disk->stable[i].path != NULL) {
+            drop(&disk->stable[i]);
+        }
+    }
+    for (int i = 0; i < PATHS_MAX; i++) {
+        if (disk->seen[i].path != NULL) {
+            image_copy(&disk->seen[i].inode->stable, &disk->seen[i].inode->seen);
+            put(disk->stable, disk->seen[i].path, disk->seen[i].inode);
+        }
+    }
+    return 0;
+}
+
 static int memory_list(struct disk *base, const char *path, disk_list_callback *on_entry, void *context) {
     struct memory_disk *disk = disk_of(base);
     int result = disk->is_dead ? ERR_IO : 0;
@@ -352,6 +373,7 @@ struct memory_disk *memory_disk_create(void) {
                                         .make_directory = memory_make_directory,
                                         .remove_directory = memory_unlink,
                                         .sync_directory = memory_sync_directory,
+                                        .sync_all = memory_sync_all,
                                         .list = memory_list,
                                         .lock = memory_lock,
                                         .space = memory_space};
