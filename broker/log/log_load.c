@@ -203,7 +203,13 @@ static int64_t recover_segment(struct log *log, struct log_segment *segment, boo
     return cut < 0 || error == 0 ? cut : error;
 }
 
-static int load_segment(struct log *log, const char *name) {
+/* What may not have been flushed is recovered afterwards, in order, when nothing before it is torn any more: recovery
+ * replays what is before it where its producer snapshot is torn too. */
+static bool is_recovered_later(const struct log_open_options *options, int64_t base_offset) {
+    return !options->had_clean_shutdown && base_offset >= options->recovery_point;
+}
+
+static int load_segment(struct log *log, const struct log_open_options *options, const char *name) {
     struct log_segment *segment;
     int64_t base_offset = offset_of_name(name);
     int error = segment_open(&log->place, base_offset, clock_wall_ms(log->clock), &segment);
@@ -218,10 +224,12 @@ static int load_segment(struct log *log, const char *name) {
         free(entries);
         rebuild = error == ERR_CORRUPT;
     }
-    if (rebuild) {
+    if (rebuild && !is_recovered_later(options, base_offset)) {
         trace_warn(AREA, "An index of %s/%s is missing or corrupt, rebuilding it", log->place.directory, name);
         int64_t cut = recover_segment(log, segment, false);
         error = cut < 0 ? (int)cut : 0;
+    } else if (rebuild) {
+        error = 0;
     }
     if (error != 0) {
         segment_destroy(segment);
@@ -232,14 +240,14 @@ static int load_segment(struct log *log, const char *name) {
 }
 
 /* Step 5: every ".log" is a segment; an index without its log goes. */
-static int load_segments(struct log *log, const struct name_list *list) {
+static int load_segments(struct log *log, const struct log_open_options *options, const struct name_list *list) {
     int error = 0;
     for (int32_t i = 0; error == 0 && i < list->count; i++) {
         const char *name = list->names[i];
         bool is_index = ends_with(name, ".index") || ends_with(name, ".timeindex") || ends_with(name, ".txnindex");
         int64_t offset = offset_of_name(name);
         if (offset >= 0 && ends_with(name, ".log")) {
-            error = load_segment(log, name);
+            error = load_segment(log, options, name);
         } else if (offset >= 0 && is_index) {
             char path[LOG_PATH_SIZE];
             struct disk_file *file;
@@ -347,7 +355,7 @@ static int settle_end(struct log *log) {
     return error;
 }
 
-static int load_files(struct log *log) {
+static int load_files(struct log *log, const struct log_open_options *options) {
     struct name_list list;
     int error = list_names(log, &list);
     if (error == 0) {
@@ -362,7 +370,7 @@ static int load_files(struct log *log) {
         error = log_list_snapshots(log);
     }
     if (error == 0 && (error = list_names(log, &list)) == 0) {
-        error = load_segments(log, &list);
+        error = load_segments(log, options, &list);
         name_list_deinit(&list);
     }
     return error;
@@ -415,7 +423,7 @@ static int load(struct log *log, const struct log_open_options *options) {
         error = epoch_cache_load(&log->epochs);
     }
     if (error == 0) {
-        error = load_files(log);
+        error = load_files(log, options);
     }
     if (error == 0 && !options->had_clean_shutdown) {
         error = recover_unflushed(log, options);

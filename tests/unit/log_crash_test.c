@@ -502,6 +502,41 @@ START_TEST(a_flush_does_not_believe_an_earlier_one_that_is_still_under_way) {
 }
 END_TEST
 
+static char *path_of(int64_t base_offset, const char *suffix) {
+    return xasprintf(DIRECTORY "/t-0/%020lld%s", (long long)base_offset, suffix);
+}
+
+static void lose(struct memory_disk *disk, int64_t base_offset, const char *suffix) {
+    char *path = path_of(base_offset, suffix);
+    ck_assert_int_eq(file_remove(memory_disk_base(disk), path), 0);
+    free(path);
+}
+
+/* An index is rebuilt by a recovery of its segment, which replays what is before it where there is no snapshot: not
+ * before that has been recovered itself. */
+START_TEST(a_lost_index_behind_a_torn_segment_does_not_keep_the_log_from_opening) {
+    static struct model model;
+    struct memory_disk *disk = memory_disk_create();
+    struct log_manager *manager;
+    struct log *log = start_leading(disk, &manager, &model);
+    ck_assert(append_some(log, &model, 20, 0)); /* the flushes of what was rolled wait for a worker */
+    ck_assert_int_gt(log->segment_count, 3);
+    int64_t torn = log->segments[1]->base_offset;
+    int64_t after = log->segments[2]->base_offset;
+    lose(disk, torn, ".snapshot");
+    lose(disk, after, ".snapshot");
+    lose(disk, after, ".index");
+    char *path = path_of(torn, ".log");
+    ck_assert(memory_disk_flip(disk, path, 16, 6)); /* the magic of its first batch */
+    free(path);
+    log = die_and_start(disk, false, &manager);
+    ck_assert_int_eq(log_end_offset(log), torn);
+    check_content(log, &model, true, "a torn segment before a lost index");
+    log_manager_destroy(manager);
+    memory_disk_destroy(disk);
+}
+END_TEST
+
 /* A follower whose leader ends, or begins, before its own start: what the checkpoint says of that start would hide what
  * it has now, or have it deleted where it ends below. */
 START_TEST(a_log_that_begins_anew_at_a_lower_offset_begins_there_after_a_crash_too) {
@@ -539,6 +574,7 @@ int main(void) {
         TEST(an_epoch_that_loading_dropped_is_out_of_the_file_before_a_follower_takes_its_place),
         TEST(a_flush_does_not_believe_an_earlier_one_that_is_still_under_way),
         TEST(a_log_that_begins_anew_at_a_lower_offset_begins_there_after_a_crash_too),
+        TEST(a_lost_index_behind_a_torn_segment_does_not_keep_the_log_from_opening),
         TEST(what_recovery_cut_off_does_not_come_back_when_the_power_goes_after_the_next_flush),
     };
     return run_tests("log_crash", tests, sizeof tests / sizeof tests[0]);
