@@ -8,7 +8,7 @@ FIRST_SEED := 1
 VERBOSE :=
 # What the simulator allocates for itself belongs to no process (sim_heap.h).
 $(SIM_OBJECTS): CPPFLAGS += -include tests/simulation/outside.h
-SIM_WRAP := $(foreach name,malloc calloc realloc free strdup strndup,-Wl,--wrap=$(name))
+SIM_WRAP := $(foreach name,malloc calloc realloc free strdup strndup pthread_mutex_lock,-Wl,--wrap=$(name))
 SIM_LIBRARY_OBJECTS := $(filter-out %/main.o,$(SIM_OBJECTS))
 SIM_UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/sim_*_test.c))
 

@@ -63,6 +63,9 @@ static void doubt_flushes_in_flight(struct log *log) {
     if (log->flushes_in_flight == 0) {
         return;
     }
+#ifdef MUTANT_M37 /* a flush believes an earlier one that is still under way */
+    return;
+#endif
     for (int32_t i = log->segment_count - 1; i >= 0; i--) {
         log->segments[i]->is_synced = false;
         if (log->segments[i]->base_offset <= log->recovery_point) {

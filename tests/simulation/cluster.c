@@ -14,6 +14,7 @@
 #include "tests/simulation/plan.h"
 #include "tests/simulation/sim_disk.h"
 #include "tests/simulation/sim_heap.h"
+#include "tests/simulation/sim_workers.h"
 
 static const char *const log_dirs[CLUSTER_LOG_DIRS_MAX] = {"/sim/kafka-logs", "/sim/kafka-logs-2"};
 
@@ -134,6 +135,7 @@ static struct config *make_config(const struct machine *machine) {
     set(&properties, "log.index.interval.bytes", "128");
     set(&properties, "log.index.size.max.bytes", "4096");
     set(&properties, "min.insync.replicas", "%d", plan->min_insync);
+    set(&properties, "background.threads", "%d", plan->workers);
     set(&properties, "log.flush.offset.checkpoint.interval.ms", "3000");
     set(&properties, "log.flush.start.offset.checkpoint.interval.ms", "3000");
     set(&properties, "replica.high.watermark.checkpoint.interval.ms", "1500");
@@ -259,6 +261,8 @@ void cluster_start(struct machine *machine) {
     machine->is_stopped = false;
     machine->paused_until_ms = 0;
     machine->clock = sim_clock_create(cluster->sim, machine->wall_offset_ms);
+    sim_workers_set_count(sim_clock_workers(machine->clock), cluster->plan->workers);
+    sim_workers_set_slow(sim_clock_workers(machine->clock), machine->disk_slow_ms);
     sim_disk_set_clock(machine->disk, machine->clock);
     sim_disk_on_effect(machine->disk, on_effect, machine);
     machine->coord = sim_coord_create(cluster->coord, machine->clock, CLUSTER_SESSION_TIMEOUT_MS);
@@ -355,6 +359,9 @@ static void run_stop(void *context) {
 
 static void stop_done(void *context) {
     struct machine *machine = context;
+    if (random_below(machine->cluster->guard_random, 2) == 0) { /* else it is killed while it waits for them */
+        sim_workers_finish(sim_clock_workers(machine->clock));
+    }
     /* The owner closes the session last; killing leaves it to its timeout, so it is ended here. */
     sim_coord_server_expire(machine->cluster->coord, machine->coord->ops->session_id(machine->coord));
     cluster_kill(machine, false, 500 + (int64_t)random_below(machine->cluster->random, 5000));
@@ -363,6 +370,13 @@ static void stop_done(void *context) {
 void cluster_stop(struct machine *machine) {
     if (machine->state == MACHINE_SERVING) {
         clock_post(machine->clock, run_stop, machine);
+    }
+}
+
+void cluster_slow_disk(struct machine *machine, int64_t max_ms) {
+    machine->disk_slow_ms = max_ms;
+    if (machine->clock != NULL) {
+        sim_workers_set_slow(sim_clock_workers(machine->clock), max_ms);
     }
 }
 
@@ -418,6 +432,16 @@ void cluster_count_write(struct cluster *cluster, int64_t session_id) {
             sim_at(cluster->sim, 0, kill_in_step, machine); /* before it hears that it was written */
         }
     }
+}
+
+bool cluster_workers_rest(const struct cluster *cluster) {
+    for (int32_t i = 0; i < cluster->count; i++) {
+        struct clock *clock = cluster->machines[i].clock;
+        if (clock != NULL && !sim_workers_are_idle(sim_clock_workers(clock))) {
+            return false;
+        }
+    }
+    return true;
 }
 
 bool cluster_all_serving(const struct cluster *cluster) {

@@ -40,6 +40,7 @@ struct machine {
     struct sim_event *restart;
     int64_t wall_offset_ms;
     int64_t paused_until_ms;
+    int64_t disk_slow_ms;      /* background jobs stand still so long at most, each time; 0: as usual */
     bool is_lossy;             /* lost power and has not been through recovery and back in sync since */
     bool is_stopped;           /* was asked to stop, or failed, and has not started again */
     int64_t crash_in_writes;   /* dies after that many more transactions of its session; 0: no */
@@ -80,6 +81,8 @@ void cluster_start(struct machine *machine);
 void cluster_kill(struct machine *machine, bool with_power, int64_t restart_after_ms);
 /* SIGTERM; starts again a few seconds after it is through. */
 void cluster_stop(struct machine *machine);
+/* Background jobs of this process and the next ones stand still up to max_ms before many operations; 0: as usual. */
+void cluster_slow_disk(struct machine *machine, int64_t max_ms);
 void cluster_pause(struct machine *machine, int64_t ms);
 /* Path of log directory `number` on every machine. */
 const char *cluster_log_dir(int32_t number);
@@ -91,6 +94,8 @@ struct machine *cluster_controller(struct cluster *cluster);
 void cluster_expire(struct machine *machine);
 /* For machine->crash_in_writes: of every transaction. */
 void cluster_count_write(struct cluster *cluster, int64_t session_id);
+/* No background job is under way, on no machine. */
+bool cluster_workers_rest(const struct cluster *cluster);
 bool cluster_all_serving(const struct cluster *cluster);
 
 #endif

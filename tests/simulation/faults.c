@@ -32,15 +32,15 @@ enum fault_kind {
     FAULT_CLIENT_CUT,
     FAULT_WALL_CLOCK,
     FAULT_DISK_ERROR,
+    FAULT_SLOW_DISK,
     FAULT_CONTROLLER_STEP,
     FAULT_KIND_COUNT,
 };
 
 static const char *const kind_names[FAULT_KIND_COUNT] = {
-    "kill",       "kill-in-write", "stop",        "power",           "cut",
-    "isolate",    "bridge",        "slow",        "reset",           "pause",
-    "expire",     "coord-cut",     "coord-reset", "coord-lose",      "coord-outage",
-    "client-cut", "wall-clock",    "disk-error",  "controller-step",
+    "kill",         "kill-in-write", "stop",       "power",      "cut",       "isolate",         "bridge",
+    "slow",         "reset",         "pause",      "expire",     "coord-cut", "coord-reset",     "coord-lose",
+    "coord-outage", "client-cut",    "wall-clock", "disk-error", "slow-disk", "controller-step",
 };
 
 struct faults {
@@ -124,6 +124,11 @@ static void disk_whole(struct faults *faults, int32_t a, int32_t b) {
         machine->is_stopped = true;
         cluster_kill(machine, false, draw(faults, 500, 3000));
     }
+}
+
+static void disk_fast(struct faults *faults, int32_t a, int32_t b) {
+    (void)b;
+    cluster_slow_disk(cluster_machine(faults->cluster, a), 0);
 }
 
 /* A machine is lossy until it has been seen in every in-sync set again, with everything. */
@@ -267,6 +272,10 @@ static bool strike(struct faults *faults, enum fault_kind kind) {
                       random_below(&faults->random, 2) == 0 ? ERR_IO : ERR_NO_SPACE);
         repair_after(faults, draw(faults, 100, 5000), disk_whole, a, 0);
         return is_up;
+    case FAULT_SLOW_DISK:
+        cluster_slow_disk(machine, INT64_C(20) << draw(faults, 0, 7));
+        repair_after(faults, draw(faults, 1000, 15000), disk_fast, a, 0);
+        return is_up;
     case FAULT_EXPIRE:
         if (is_up) {
             sim_coord_server_expire(cluster->coord, machine->coord->ops->session_id(machine->coord));
@@ -402,6 +411,7 @@ void faults_stop(struct faults *faults) {
         coord_join(faults, i + 1, 0);
         sim_disk_fail_once(faults->cluster->machines[i].disk, NULL, 0, 0);
         disk_whole(faults, i + 1, 0);
+        disk_fast(faults, i + 1, 0);
     }
 }
 

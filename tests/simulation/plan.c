@@ -138,6 +138,9 @@ void plan_draw(struct plan *plan, uint64_t seed) {
     random_seed(&random, plan_seed(seed, STREAM_MOVES, 3));
     plan->dir_pause_ms = INT64_C(250) << random_below(&random, 5);
     plan->moves_dirs = plan->log_dirs > 1 && !one_in(&random, 3);
+    random_seed(&random, plan_seed(seed, STREAM_WORKERS, 0));
+    static const int32_t workers[] = {1, 2, 3, 10, 10, 10, 10, 10};
+    plan->workers = workers[random_below(&random, ARRAY_SIZE(workers))];
 }
 
 int32_t plan_offsets_replication(const struct plan *plan) {
@@ -167,8 +170,8 @@ void plan_print(const struct plan *plan, FILE *to) {
         SCRIPTS(X)
 #undef X
     };
-    fprintf(to, "%d brokers with %d directories, min.insync.replicas %d, segments of %d; topics", plan->brokers,
-            plan->log_dirs, plan->min_insync, plan->segment_bytes);
+    fprintf(to, "%d brokers with %d directories and %d workers, min.insync.replicas %d, segments of %d; topics",
+            plan->brokers, plan->log_dirs, plan->workers, plan->min_insync, plan->segment_bytes);
     for (int32_t i = 0; i < plan->topic_count; i++) {
         static const char *const cleanups[] = {"", " compact", " compact,delete"};
         fprintf(to, " %dx%d%s", plan->topics[i].partitions, plan->topics[i].replication,

@@ -27,7 +27,8 @@ enum plan_stream {
     STREAM_FAULTS,
     STREAM_GROUPS,
     STREAM_CLEANING,
-    STREAM_MOVES
+    STREAM_MOVES,
+    STREAM_WORKERS
 };
 /* Seed of a stream; number tells several of a kind apart. */
 uint64_t plan_seed(uint64_t seed, enum plan_stream stream, int32_t number);
@@ -82,6 +83,7 @@ struct plan {
     uint64_t seed;
     int32_t brokers;
     int32_t log_dirs;
+    int32_t workers; /* background.threads */
     int32_t min_insync;
     int32_t segment_bytes;
     int64_t linger_ms; /* of ephemeral nodes behind their session */

@@ -176,7 +176,13 @@ static bool has_topics(struct run *run, char *ret_why, int why_size) {
 }
 
 static bool has_converged(struct run *run, char *ret_why, int why_size) {
-    return convergence_is_reached(&run->world, ret_why, why_size) && workload_is_done(run->workload, ret_why, why_size);
+    if (!convergence_is_reached(&run->world, ret_why, why_size) ||
+        !workload_is_done(run->workload, ret_why, why_size)) {
+        return false;
+    }
+    /* Files that need not be written at once are to be looked at as well. */
+    snprintf(ret_why, (size_t)why_size, "workers never rest");
+    return cluster_workers_rest(run->cluster);
 }
 
 static void play(struct run *run) {

@@ -6,7 +6,9 @@
 
 #include "broker/base/check.h"
 #include "broker/base/random.h"
+#include "tests/simulation/sim_fiber.h"
 #include "tests/simulation/sim_heap.h"
+#include "tests/simulation/sim_workers.h"
 
 struct sim_clock;
 
@@ -24,6 +26,7 @@ struct sim_event {
 struct sim {
     int64_t now_ms;
     struct random random;
+    struct random work_random; /* of the workers of all processes */
     uint64_t next_sequence;
     uint64_t event_count;
     uint64_t hash;
@@ -51,7 +54,11 @@ struct sim_clock {
     int32_t queue_begin, queue_count, queue_capacity;
     struct sim_event *drain;
     int32_t events; /* of ours in the heap: timers and the drain */
+    struct sim_workers *workers;
 };
+
+/* The one whose step is being run: a lock takes no context. */
+static struct sim *stepping;
 
 static struct sim_clock *clock_of(struct clock *clock) {
     return CONTAINER_OF(clock, struct sim_clock, clock);
@@ -125,6 +132,7 @@ static struct sim_event *schedule(struct sim *sim, int64_t time_ms, struct sim_c
 struct sim *sim_create(uint64_t seed) {
     struct sim *sim = outside_calloc(1, sizeof *sim);
     random_seed(&sim->random, seed);
+    random_seed(&sim->work_random, ~seed);
     sim->now_ms = 1000;
     sim->hash = UINT64_C(0xcbf29ce484222325);
     return sim;
@@ -198,6 +206,7 @@ bool sim_step(struct sim *sim) {
         copy.run(copy.context);
         return true;
     }
+    stepping = sim;
     sim->running = owner;
     sim_heap_enter(owner->is_outside ? NULL : owner);
     if (setjmp(sim->escape) == 0) {
@@ -210,6 +219,7 @@ bool sim_step(struct sim *sim) {
     }
     sim_heap_enter(NULL);
     sim->running = NULL;
+    stepping = NULL;
     return true;
 }
 
@@ -219,7 +229,15 @@ struct clock *sim_running(const struct sim *sim) {
 
 void sim_escape(struct sim *sim) {
     CHECK(sim->running != NULL);
+    if (sim_fiber_current() != NULL) {
+        sim_fiber_abandon(); /* whoever resumed it escapes in turn */
+    }
     longjmp(sim->escape, 1);
+}
+
+void sim_wait(void) {
+    CHECK(stepping != NULL && stepping->running != NULL);
+    sim_workers_wait(stepping->running->workers);
 }
 
 void sim_run_until(struct sim *sim, int64_t time_ms) {
@@ -273,12 +291,9 @@ static void clock_sim_post(struct clock *clock, task_callback *run, void *contex
     }
 }
 
-/* Work and what follows it are two turns of the loop: others come in between. */
 static void clock_sim_spawn(struct clock *clock, task_callback *work, task_callback *done, void *context) {
-    clock_sim_post(clock, work, context);
-    if (done != NULL) {
-        clock_sim_post(clock, done, context);
-    }
+    CHECK(!clock_of(clock)->is_dead);
+    sim_workers_spawn(clock_of(clock)->workers, work, done, context);
 }
 
 struct clock *sim_clock_create(struct sim *sim, int64_t wall_offset_ms) {
@@ -288,6 +303,7 @@ struct clock *sim_clock_create(struct sim *sim, int64_t wall_offset_ms) {
     clock->clock.ops = &ops;
     clock->sim = sim;
     clock->wall_offset_ms = wall_offset_ms;
+    clock->workers = sim_workers_create(sim, &clock->clock, &sim->work_random);
     return &clock->clock;
 }
 
@@ -300,6 +316,9 @@ void sim_clock_destroy(struct clock *clock) {
     if (sim_clock->drain != NULL) {
         sim_cancel(sim_clock->sim, sim_clock->drain);
     }
+    if (sim_clock->workers != NULL) {
+        sim_workers_destroy(sim_clock->workers);
+    }
     CHECK(sim_clock->events == 0); /* a timer of somebody who is gone would fire into freed memory */
     free(sim_clock->queue);
     free(sim_clock);
@@ -308,6 +327,8 @@ void sim_clock_destroy(struct clock *clock) {
 void sim_clock_kill(struct clock *clock) {
     struct sim_clock *sim_clock = clock_of(clock);
     struct sim *sim = sim_clock->sim;
+    sim_workers_destroy(sim_clock->workers);
+    sim_clock->workers = NULL;
     sim_clock->is_dead = true;
     if (sim_clock->drain != NULL) {
         sim_cancel(sim, sim_clock->drain);
@@ -333,4 +354,8 @@ void sim_clock_pause(struct clock *clock, int64_t until_ms) {
 
 void sim_clock_set_wall_offset(struct clock *clock, int64_t wall_offset_ms) {
     clock_of(clock)->wall_offset_ms = wall_offset_ms;
+}
+
+struct sim_workers *sim_clock_workers(struct clock *clock) {
+    return clock_of(clock)->workers;
 }

@@ -16,6 +16,7 @@
 
 struct sim;
 struct sim_event;
+struct sim_workers;
 
 struct sim *sim_create(uint64_t seed);
 /* All clocks are destroyed before; events still scheduled are dropped. */
@@ -42,6 +43,9 @@ struct clock *sim_running(const struct sim *sim);
  * its clock before. Does not return. */
 _Noreturn void sim_escape(struct sim *sim);
 
+/* In the running event of a process: a lock is held by one of its jobs, which gets on. */
+void sim_wait(void);
+
 /* A process's clock. Monotonic time is the same for all; wall time is shifted by the offset. */
 struct clock *sim_clock_create(struct sim *sim, int64_t wall_offset_ms);
 /* What its events allocate belongs to the simulator, as for clients: they come and go, and share what lives longer. */
@@ -52,6 +56,8 @@ void sim_clock_destroy(struct clock *clock);
 void sim_clock_kill(struct clock *clock);
 /* SIGSTOP: events pile up and run late, in order, from until_ms on. */
 void sim_clock_pause(struct clock *clock, int64_t until_ms);
+/* Who runs what is given to clock_spawn (sim_workers.h). */
+struct sim_workers *sim_clock_workers(struct clock *clock);
 /* The wall clock jumps. */
 void sim_clock_set_wall_offset(struct clock *clock, int64_t wall_offset_ms);
 

@@ -7,6 +7,7 @@
 #include "broker/base/check.h"
 #include "broker/base/errors.h"
 #include "tests/simulation/sim_disk_node.h"
+#include "tests/simulation/sim_workers.h"
 
 #define SPACE_BYTES (INT64_C(1) << 40)
 
@@ -45,7 +46,6 @@ static struct sim_handle *handle_of(struct disk_file *file) {
     return CONTAINER_OF(file, struct sim_handle, base);
 }
 
-/* The error this operation shall fail with, 0 for none. */
 static bool is_watched_only;
 
 bool sim_disk_spectate(bool is_spectator) {
@@ -54,6 +54,14 @@ bool sim_disk_spectate(bool is_spectator) {
     return before;
 }
 
+/* Before an operation looks at anything. */
+static void turn(void) {
+    if (!is_watched_only) {
+        sim_workers_turn();
+    }
+}
+
+/* The error this operation shall fail with, 0 for none. */
 static int fault(struct sim_disk *disk, enum sim_disk_operation operation) {
     if (is_watched_only) {
         return 0;
@@ -121,6 +129,7 @@ static struct sim_node *find(struct sim_disk *disk, const char *path) {
 /* ---- files ---- */
 
 static int sim_open(struct disk *base, const char *path, int flags, struct disk_file **ret_file) {
+    turn();
     struct sim_disk *disk = disk_of(base);
     const char *name;
     struct sim_node *parent = find_parent(disk, path, &name);
@@ -184,6 +193,7 @@ static void sim_close(struct disk *base, struct disk_file *file) {
 }
 
 static int64_t sim_read(struct disk_file *file, void *to, size_t size, int64_t position) {
+    turn();
     const struct sim_node *node = handle_of(file)->node;
     int error = fault(disk_of(file->disk), SIM_DISK_READ);
     if (error != 0) {
@@ -198,6 +208,7 @@ static int64_t sim_read(struct disk_file *file, void *to, size_t size, int64_t p
 }
 
 static int sim_write(struct disk_file *file, const void *from, size_t size, int64_t position) {
+    turn();
     struct sim_disk *disk = disk_of(file->disk);
     struct sim_handle *handle = handle_of(file);
     CHECK(handle->is_writable && position >= 0);
@@ -212,6 +223,7 @@ static int sim_write(struct disk_file *file, const void *from, size_t size, int6
 }
 
 static int sim_sync(struct disk_file *file) {
+    turn();
     struct sim_disk *disk = disk_of(file->disk);
     int error = file_effect(disk, handle_of(file), SIM_DISK_SYNC);
     if (error == 0) {
@@ -221,6 +233,7 @@ static int sim_sync(struct disk_file *file) {
 }
 
 static int sim_truncate(struct disk_file *file, int64_t size) {
+    turn();
     struct sim_disk *disk = disk_of(file->disk);
     CHECK(handle_of(file)->is_writable && size >= 0);
     int error = file_effect(disk, handle_of(file), SIM_DISK_TRUNCATE);
@@ -256,6 +269,7 @@ static int64_t sim_modified_ms(struct disk_file *file) {
 /* ---- directories ---- */
 
 static int sim_rename(struct disk *base, const char *from, const char *to) {
+    turn();
     struct sim_disk *disk = disk_of(base);
     const char *from_name;
     const char *to_name;
@@ -278,6 +292,7 @@ static int sim_rename(struct disk *base, const char *from, const char *to) {
 }
 
 static int remove_entry(struct sim_disk *disk, const char *path, bool is_directory) {
+    turn();
     const char *name;
     struct sim_node *parent = find_parent(disk, path, &name);
     struct sim_node *node = parent == NULL ? NULL : sim_node_find(parent, name, strlen(name));
@@ -306,6 +321,7 @@ static int sim_remove_directory(struct disk *base, const char *path) {
 }
 
 static int sim_make_directory(struct disk *base, const char *path) {
+    turn();
     struct sim_disk *disk = disk_of(base);
     const char *name;
     struct sim_node *parent = find_parent(disk, path, &name);
@@ -325,6 +341,7 @@ static int sim_make_directory(struct disk *base, const char *path) {
 }
 
 static int sim_sync_directory(struct disk *base, const char *path) {
+    turn();
     struct sim_disk *disk = disk_of(base);
     struct sim_node *node = find(disk, path);
     if (node == NULL || !node->is_directory) {
@@ -347,6 +364,7 @@ static int sim_sync_all(struct disk *base, const char *path) {
 }
 
 static int sim_list(struct disk *base, const char *path, disk_list_callback *on_entry, void *context) {
+    turn();
     struct sim_node *node = find(disk_of(base), path);
     if (node == NULL || !node->is_directory) {
         return ERR_NOT_FOUND;

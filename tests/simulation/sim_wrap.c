@@ -1,9 +1,12 @@
-/* Allocation as the linker's --wrap redirects it: every live block of a process is kept in one hash table. */
+/* What the linker's --wrap redirects. Allocation: every live block of a process is kept in one hash table. Locks:
+ * whoever holds one may stand still beside the loop (sim_workers.h), and has to get on before it can be had. */
+#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "broker/base/check.h"
+#include "tests/simulation/sim_clock.h"
 #include "tests/simulation/sim_heap.h"
 
 void *__real_malloc(size_t size);
@@ -16,6 +19,7 @@ void *__wrap_realloc(void *pointer, size_t size);
 void __wrap_free(void *pointer);
 char *__wrap_strdup(const char *text);
 char *__wrap_strndup(const char *text, size_t size);
+int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex);
 
 struct block {
     void *pointer;
@@ -126,6 +130,13 @@ char *__wrap_strndup(const char *text, size_t size) {
         copy[length] = '\0';
     }
     return copy;
+}
+
+int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex) {
+    while (pthread_mutex_trylock(mutex) != 0) {
+        sim_wait();
+    }
+    return 0;
 }
 
 void sim_heap_release(void *owner) {
