@@ -300,7 +300,7 @@ static int recover_unflushed(struct log *log, const struct log_open_options *opt
         if (cut < 0) {
             return (int)cut;
         }
-        bool has_lost_tail = lost_tail(log, i, options->is_copy);
+        bool has_lost_tail = cut == 0 && lost_tail(log, i, options->is_copy); /* where it is cut it ends, no doubt */
         if (cut > 0 || has_lost_tail) {
             trace_warn(AREA, "Corruption found in segment %lld of %s, truncating %lld bytes%s",
                        (long long)segment->base_offset, log->place.directory, (long long)cut,

@@ -436,6 +436,20 @@ START_TEST(a_compacted_log_keeps_what_lies_behind_its_holes_and_knows_the_first_
 }
 END_TEST
 
+START_TEST(where_recovery_cuts_a_compacted_log_nothing_is_doubtful) {
+    config.compact = true;
+    log_set_config(log_, &config);
+    append(30);
+    int64_t torn = base(1);
+    int64_t end = base(2) - 1;
+    kill_it();
+    cut(torn, ".log", size_of(torn, ".log") - 3);
+    open_it(0, false);
+    ck_assert_int_eq(log_end_offset(log_), end);
+    ck_assert_int_eq(log_doubtful_from(log_), -1);
+}
+END_TEST
+
 START_TEST(what_was_flushed_before_the_crash_is_not_doubtful) {
     int64_t hole = leave_hole();
     open_it(hole + 1, false);
@@ -604,6 +618,7 @@ int main(void) {
         TEST(an_index_without_its_log_goes_and_a_missing_index_is_rebuilt_even_after_a_clean_close),
         TEST(a_hole_in_what_was_not_flushed_ends_the_log_there),
         TEST(a_compacted_log_keeps_what_lies_behind_its_holes_and_knows_the_first_that_a_crash_may_have_left),
+        TEST(where_recovery_cuts_a_compacted_log_nothing_is_doubtful),
         TEST(what_was_flushed_before_the_crash_is_not_doubtful),
         TEST(a_doubt_outlives_flushes_and_clean_stops_until_a_leader_is_believed),
         TEST(a_hole_below_the_log_start_is_nobodys_loss),
