@@ -60,6 +60,10 @@ void replica_manager_start(struct replica_manager *manager);
 /* Stops fetchers; waiting operations end with NOT_LEADER_OR_FOLLOWER. */
 void replica_manager_stop(struct replica_manager *manager);
 
+/* To be asked right before a command is obeyed: whether it may be. A controller opens its next connection when it has
+ * given up the one before, so once it was heard on one, what is left of an older one is late, and tells of what is no
+ * more; such a connection is closed. Connections are numbered in the order they were accepted. */
+bool replica_manager_hears(struct replica_manager *manager, int32_t controller_epoch, int64_t connection);
 /* Controller commands; responses are filled in the arena. Epoch gates of zookeeper-mode.md 4.1 included. */
 void replica_manager_leader_and_isr(struct replica_manager *manager, const struct leader_and_isr_request *request,
                                     int16_t version, struct arena *arena, struct leader_and_isr_response *ret);

@@ -54,6 +54,20 @@ static int16_t gate(struct replica_manager *manager, int64_t broker_epoch, int32
     return KAFKA_NONE;
 }
 
+bool replica_manager_hears(struct replica_manager *manager, int32_t controller_epoch, int64_t connection) {
+    if (controller_epoch < manager->heard_epoch) {
+        return true; /* the gate refuses it */
+    }
+    if (controller_epoch == manager->heard_epoch && connection < manager->heard_connection) {
+        trace_warn(AREA, "A command of the controller of epoch %d is late: it has been heard on a newer connection",
+                   controller_epoch);
+        return false;
+    }
+    manager->heard_epoch = controller_epoch;
+    manager->heard_connection = connection;
+    return true;
+}
+
 /* Of a command that passed the gate. Before we are registered no epoch of ours can be meant. */
 static struct command_stamp stamp_of(const struct replica_manager *manager, int32_t controller_epoch,
                                      int64_t broker_epoch) {

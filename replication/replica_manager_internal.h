@@ -28,6 +28,8 @@ struct replica_manager {
     struct transport *transport;
     int64_t broker_epoch;
     int32_t controller_epoch; /* highest seen */
+    int32_t heard_epoch;      /* of the controller whose command was heard last, and on which connection */
+    int64_t heard_connection;
     bool is_started;
     bool has_had_leader_and_isr;
     struct partition_runtime *partitions; /* uthash */

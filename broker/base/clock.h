@@ -29,7 +29,7 @@ struct clock_ops {
     void (*stop)(struct clock *clock, struct timer *timer);
     /* From any thread: run on the loop, in the order of posting. */
     void (*post)(struct clock *clock, task_callback *run, void *context);
-    /* Run `work` on a background worker, then `done` on the loop. The simulator runs both as loop events. */
+    /* Run `work` on a background worker, then `done` on the loop. Of several, each may end before an earlier one. */
     void (*spawn)(struct clock *clock, task_callback *work, task_callback *done, void *context);
 };
 

@@ -47,6 +47,7 @@ static struct connection_exchange *exchange_take(struct connection *connection) 
     e->exchange.ops = &exchange_ops;
     e->exchange.client_host = str_from(connection->host);
     e->exchange.listener = connection->listener->index;
+    e->exchange.connection = connection->number;
     e->exchange.is_privileged = connection->listener->is_privileged;
     connection->references++;
     connection->in_flight++;
@@ -327,6 +328,7 @@ struct connection *connection_open(struct listener *listener, int descriptor, co
     struct network *network = listener->network;
     struct connection *connection = xcalloc(1, sizeof *connection);
     connection->network = network;
+    connection->number = network->accepted_count + 1;
     connection->listener = listener;
     connection->descriptor = descriptor;
     connection->address = address;

@@ -87,6 +87,7 @@ struct network {
 
 struct connection {
     struct network *network;
+    int64_t number; /* in the order of accepting */
     struct listener *listener;
     int descriptor;
     ev_io read_watcher;

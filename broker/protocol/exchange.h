@@ -40,6 +40,7 @@ struct exchange {
     const struct exchange_ops *ops;
     struct str client_host; /* textual address; lives as long as the exchange */
     int32_t listener;       /* index into the broker's listeners */
+    int64_t connection;     /* on which it came: they are numbered in the order they were accepted, from 1 */
     bool is_privileged;     /* that listener is the inter-broker one */
     bool is_abandoned;
     void (*on_abandoned)(struct exchange *exchange); /* the server's; may be NULL */

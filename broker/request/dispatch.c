@@ -304,6 +304,7 @@ void dispatch_frame(struct dispatcher *dispatcher, struct exchange *exchange, ui
     request->received_ms = clock_now_ms(dispatcher->context->clock);
     request->client_host = exchange->client_host;
     request->listener = exchange->listener;
+    request->connection = exchange->connection;
     request->is_privileged = exchange->is_privileged;
     exchange->server = request;
     exchange->on_abandoned = on_exchange_abandoned;

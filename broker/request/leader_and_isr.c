@@ -3,7 +3,7 @@
  * A topic's own settings are written before the topic, and no notification tells of them. They are read before a log of
  * it is made: a leader that served on the defaults for a moment would acknowledge below min.insync.replicas. While they
  * are being read nothing of the command is done; the controller sends no other before this one is answered, and
- * whatever a newer controller commanded meanwhile refuses this one by its epoch. */
+ * whatever a newer controller, or the same on a newer connection, commanded meanwhile refuses this one. */
 #include "generated/protocol/leader_and_isr.h"
 
 #include "broker/log/log_manager.h"
@@ -20,10 +20,15 @@
 #define AWAIT_MS 20000
 
 static void obey(struct request *request) {
+    const struct leader_and_isr_request *message = request->message;
     struct leader_and_isr_response response;
+    if (!replica_manager_hears(request->context->replicas, message->controller_epoch, request->connection)) {
+        request_close_connection(request);
+        return;
+    }
     leader_and_isr_response_init(&response);
-    replica_manager_leader_and_isr(request->context->replicas, request->message, request->header.api_version,
-                                   &request->arena, &response);
+    replica_manager_leader_and_isr(request->context->replicas, message, request->header.api_version, &request->arena,
+                                   &response);
     fetch_sessions_hurry(request->context->fetch_sessions, clock_now_ms(request->context->clock));
     request_answer(request, &response);
 }

@@ -27,6 +27,7 @@ struct request {
     int64_t received_ms;    /* monotonic */
     struct str client_host; /* textual address, "/127.0.0.1" without the slash */
     int32_t listener;       /* index into the broker's listeners, to answer with that listener's endpoints */
+    int64_t connection;     /* numbered in the order they were accepted */
     bool is_privileged;     /* came by the inter-broker listener */
     bool is_abandoned;      /* the connection closed: long polls may end early */
     const void *message;    /* the decoded request, of the type the API's row names */

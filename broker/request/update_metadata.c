@@ -130,6 +130,10 @@ static void forget_offsets(const struct request_context *context, const struct u
 void handle_update_metadata(struct request *request) {
     const struct request_context *context = request->context;
     const struct update_metadata_request *message = complete(request);
+    if (!replica_manager_hears(context->replicas, message->controller_epoch, request->connection)) {
+        request_close_connection(request);
+        return;
+    }
     if (context->dynamic_config != NULL) {
         reread_new_topics(context, message);
     }

@@ -69,6 +69,19 @@ static int16_t update(int64_t broker_epoch, int32_t controller_epoch) {
     return replica_manager_update_metadata(replicas(), &request, 8);
 }
 
+START_TEST(what_is_left_of_a_connection_the_controller_has_given_up_is_not_heard) {
+    ck_assert(replica_manager_hears(replicas(), 3, 7));
+    ck_assert(replica_manager_hears(replicas(), 3, 7));
+    ck_assert(replica_manager_hears(replicas(), 3, 9));
+    ck_assert(!replica_manager_hears(replicas(), 3, 7));
+    ck_assert(replica_manager_hears(replicas(), 3, 9));
+    ck_assert(replica_manager_hears(replicas(), 4, 8)); /* another controller has connections of its own */
+    ck_assert(!replica_manager_hears(replicas(), 4, 7));
+    ck_assert(replica_manager_hears(replicas(), 3, 10)); /* for the gate to refuse */
+    ck_assert(replica_manager_hears(replicas(), 4, 8));
+}
+END_TEST
+
 START_TEST(rule_9_an_older_broker_epoch_is_stale_and_a_newer_one_is_not) {
     int64_t epoch = replica_manager_broker_epoch(replicas());
     ck_assert_int_eq(update(epoch - 1, 1), KAFKA_STALE_BROKER_EPOCH);
@@ -508,6 +521,7 @@ END_TEST
 
 int main(void) {
     static const struct test tests[] = {
+        TEST(what_is_left_of_a_connection_the_controller_has_given_up_is_not_heard),
         TEST(rule_9_an_older_broker_epoch_is_stale_and_a_newer_one_is_not),
         TEST(an_older_controller_is_not_obeyed_in_any_command),
         TEST(rule_8_the_same_leader_epoch_changes_nothing),
