@@ -40,7 +40,7 @@ struct machine {
     struct sim_event *restart;
     int64_t wall_offset_ms;
     int64_t paused_until_ms;
-    int64_t disk_slow_ms;      /* background jobs stand still so long at most, each time; 0: as usual */
+    int64_t disk_slow_ms;      /* background jobs stand still so long at most, each time; as of sim_workers_set_slow */
     bool is_lossy;             /* lost power and has not been through recovery and back in sync since */
     bool is_stopped;           /* was asked to stop, or failed, and has not started again */
     int64_t crash_in_writes;   /* dies after that many more transactions of its session; 0: no */
@@ -81,7 +81,8 @@ void cluster_start(struct machine *machine);
 void cluster_kill(struct machine *machine, bool with_power, int64_t restart_after_ms);
 /* SIGTERM; starts again a few seconds after it is through. */
 void cluster_stop(struct machine *machine);
-/* Background jobs of this process and the next ones stand still up to max_ms before many operations; 0: as usual. */
+/* Background jobs of this process and the next ones stand still up to max_ms before many operations, as of
+ * sim_workers_set_slow. */
 void cluster_slow_disk(struct machine *machine, int64_t max_ms);
 void cluster_pause(struct machine *machine, int64_t ms);
 /* Path of log directory `number` on every machine. */

@@ -23,6 +23,7 @@ enum fault_kind {
     FAULT_BRIDGE,
     FAULT_SLOW,
     FAULT_RESET,
+    FAULT_STRAND,
     FAULT_PAUSE,
     FAULT_EXPIRE,
     FAULT_COORD_CUT,
@@ -38,9 +39,9 @@ enum fault_kind {
 };
 
 static const char *const kind_names[FAULT_KIND_COUNT] = {
-    "kill",         "kill-in-write", "stop",       "power",      "cut",       "isolate",         "bridge",
-    "slow",         "reset",         "pause",      "expire",     "coord-cut", "coord-reset",     "coord-lose",
-    "coord-outage", "client-cut",    "wall-clock", "disk-error", "slow-disk", "controller-step",
+    "kill",       "kill-in-write", "stop",       "power",      "cut",        "isolate",   "bridge",
+    "slow",       "reset",         "strand",     "pause",      "expire",     "coord-cut", "coord-reset",
+    "coord-lose", "coord-outage",  "client-cut", "wall-clock", "disk-error", "slow-disk", "controller-step",
 };
 
 struct faults {
@@ -255,6 +256,12 @@ static bool strike(struct faults *faults, enum fault_kind kind) {
         return machine != NULL;
     case FAULT_SLOW: slow(faults, a, b); return true;
     case FAULT_RESET: sim_network_reset(cluster->network, a, b); return true;
+    case FAULT_STRAND:
+        machine = cluster_controller(cluster);
+        if (machine != NULL) {
+            sim_network_strand(cluster->network, machine->id, a);
+        }
+        return machine != NULL;
     case FAULT_PAUSE: cluster_pause(machine, draw(faults, 100, 14000)); return is_up;
     case FAULT_CLIENT_CUT: cut_links(faults, a, client); return true;
     case FAULT_WALL_CLOCK:
@@ -411,7 +418,7 @@ void faults_stop(struct faults *faults) {
         coord_join(faults, i + 1, 0);
         sim_disk_fail_once(faults->cluster->machines[i].disk, NULL, 0, 0);
         disk_whole(faults, i + 1, 0);
-        disk_fast(faults, i + 1, 0);
+        cluster_slow_disk(&faults->cluster->machines[i], -1);
     }
 }
 

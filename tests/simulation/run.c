@@ -218,6 +218,7 @@ void run_seed(uint64_t seed, bool is_quiet, bool is_verbose, struct run_result *
     open_run(run, seed, is_verbose);
     play(run);
     struct cluster *cluster = run->cluster;
+    run->marks.counts[MARK_LATE_REQUEST] += sim_network_late(cluster->network);
     sim_trace_mix(cluster->sim, sim_network_messages(cluster->network));
     sim_trace_mix(cluster->sim, (uint64_t)values_acked_count(run->world.values));
     *ret = (struct run_result){

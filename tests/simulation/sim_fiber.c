@@ -34,7 +34,7 @@ struct sim_fiber {
 static struct sim_fiber *unused;
 static struct sim_fiber *current;
 
-__attribute__((noinline)) static void leave(struct sim_fiber *fiber, enum sim_fiber_state state) {
+static void leave(struct sim_fiber *fiber, enum sim_fiber_state state) {
     void *kept = NULL;
     fiber->state = state;
     BEFORE_SWITCH(state == FIBER_SUSPENDED ? &kept : NULL, fiber->resumer_stack, fiber->resumer_size);
@@ -50,6 +50,14 @@ static void enter(void) {
     abort();
 }
 
+static void prepare(struct sim_fiber *fiber) {
+    CHECK(getcontext(&fiber->own) == 0);
+    fiber->own.uc_stack.ss_sp = fiber->stack;
+    fiber->own.uc_stack.ss_size = STACK_BYTES;
+    fiber->own.uc_link = NULL;
+    makecontext(&fiber->own, enter, 0);
+}
+
 struct sim_fiber *sim_fiber_create(task_callback *run, void *context) {
     struct sim_fiber *fiber = unused;
     if (fiber != NULL) {
@@ -61,11 +69,7 @@ struct sim_fiber *sim_fiber_create(task_callback *run, void *context) {
         CHECK(pages != MAP_FAILED && mprotect(pages, GUARD_BYTES, PROT_NONE) == 0);
         fiber->stack = pages + GUARD_BYTES;
     }
-    CHECK(getcontext(&fiber->own) == 0);
-    fiber->own.uc_stack.ss_sp = fiber->stack;
-    fiber->own.uc_stack.ss_size = STACK_BYTES;
-    fiber->own.uc_link = NULL;
-    makecontext(&fiber->own, enter, 0);
+    prepare(fiber);
     fiber->state = FIBER_SUSPENDED;
     fiber->run = run;
     fiber->context = context;

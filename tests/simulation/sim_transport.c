@@ -7,6 +7,11 @@
 #include "broker/protocol/header.h"
 #include "tests/simulation/sim_transport_internal.h"
 
+/* Of bytes on the wire behind the end of their connection, each. */
+#define LATE_MS_MAX 2000
+#define STRANDED_MS_MIN 50
+#define STRANDED_MS_MAX 4000
+
 static void on_message(void *context);
 
 /* ---- lifetimes ---- */
@@ -118,6 +123,51 @@ void sim_message_send(struct sim_connection *connection, struct sim_call *call, 
     message_schedule(message);
 }
 
+static bool is_unheard(const struct sim_message *message, const struct sim_connection *connection) {
+    return message->connection == connection && !message->is_answer && !message->is_lost;
+}
+
+/* What of an aborted connection had not arrived. The sender's kernel forgets what it still had, but bytes that are on
+ * the wire, or stuck in it, may arrive nevertheless, late, and after those of the next connection. */
+static void abort_sending(struct sim_connection *connection) {
+    struct sim_network *network = connection->network;
+    uint64_t unheard = 0;
+    connection->is_aborted = true;
+    if (connection->is_stranded) {
+        return;
+    }
+    for (struct sim_message *message = network->messages; message != NULL; message = message->next) {
+        unheard += is_unheard(message, connection);
+    }
+    /* Nothing was sent before somebody accepted the connection; nothing comes behind what is missing. */
+    bool is_late = unheard > 0 && connection->to_incarnation != 0 && random_below(&network->random, 2) == 0;
+    uint64_t kept = is_late ? 1 + random_below(&network->random, unheard) : 0;
+    for (struct sim_message *message = network->messages; message != NULL; message = message->next) {
+        if (!is_unheard(message, connection)) {
+            continue;
+        }
+        message->is_lost = kept == 0;
+        kept -= kept > 0;
+        if (!message->is_lost && message->event != NULL) {
+            sim_cancel(network->sim, message->event);
+            int64_t *last_ms = &connection->arrival_ms[0];
+            *last_ms = MAX(*last_ms, sim_now_ms(network->sim)) + (int64_t)random_below(&network->random, LATE_MS_MAX);
+            message_schedule(message);
+        }
+    }
+}
+
+/* Another connection between the same two came after this one, and was heard before it. */
+static bool is_overtaken(const struct sim_connection *connection) {
+    for (const struct sim_connection *at = connection->network->connections; at != connection; at = at->next) {
+        if (at->from == connection->from && at->to == connection->to && at->channel == connection->channel &&
+            at->from_incarnation == connection->from_incarnation && at->to_incarnation != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void on_message(void *context) {
     struct sim_message *message = context;
     message->event = NULL;
@@ -127,11 +177,12 @@ static void on_message(void *context) {
     }
     struct sim_connection *connection = message->connection;
     struct sim_call *call = message->call;
-    if (!message->is_answer && call != NULL && connection->is_aborted) {
-        /* Left in the sender's kernel. */
+    if (message->is_lost) {
+        /* See abort_sending. */
     } else if (!message->is_answer && call == NULL) {
         sim_connection_break_server(connection);
     } else if (!message->is_answer) {
+        connection->network->late_count += connection->is_aborted && is_overtaken(connection);
         sim_call_request_arrived(connection, call); /* also when its sender has given up meanwhile */
     } else if (connection->is_broken) {
         /* Nobody there any more. */
@@ -160,8 +211,23 @@ static void on_timeout(void *context) {
     struct sim_connection *connection = call->connection;
     call->timeout = NULL;
     connection->references++;
-    connection->is_aborted = true;
+    abort_sending(connection);
     sim_connection_break_client(connection, call, ERR_TIMED_OUT);
+    sim_message_send(connection, NULL, false);
+    sim_connection_unref(connection);
+}
+
+/* See sim_network_strand. */
+static void strand(struct sim_connection *connection) {
+    struct sim_network *network = connection->network;
+    struct sim_message *message = CONTAINER_OF(network->messages_end, struct sim_message, next); /* the last one */
+    sim_cancel(network->sim, message->event);
+    connection->arrival_ms[0] += STRANDED_MS_MIN + (int64_t)random_below(&network->random, STRANDED_MS_MAX);
+    message_schedule(message);
+    connection->is_stranded = true;
+    connection->references++;
+    abort_sending(connection);
+    sim_connection_break_client(connection, NULL, 0);
     sim_message_send(connection, NULL, false);
     sim_connection_unref(connection);
 }
@@ -217,6 +283,11 @@ static void transport_sim_send(struct transport *base, const struct transport_re
     connection->last = call;
     call->timeout = sim_at(network->sim, MAX(request->timeout_ms, 1), on_timeout, call);
     sim_message_send(connection, call, false);
+    bool *strands = &network->links[connection->from][connection->to].strands;
+    if (*strands && request->channel == CHANNEL_CONTROL && connection->to_incarnation != 0) {
+        *strands = false;
+        strand(connection);
+    }
 }
 
 static void transport_sim_disconnect(struct transport *base, int32_t broker_id, enum transport_channel channel) {
@@ -225,7 +296,7 @@ static void transport_sim_disconnect(struct transport *base, int32_t broker_id, 
         connection_find(transport->network, transport->node, broker_id, (int32_t)channel);
     if (connection != NULL) {
         connection->references++;
-        connection->is_aborted = true;
+        abort_sending(connection);
         sim_connection_break_client(connection, NULL, 0);
         sim_message_send(connection, NULL, false);
         sim_connection_unref(connection);
@@ -348,13 +419,17 @@ void sim_network_reset(struct sim_network *network, int32_t a, int32_t b) {
     for (struct sim_connection *at = network->connections; at != NULL; at = next) {
         at->references++;
         if (!at->is_broken && ((at->from == a && at->to == b) || (at->from == b && at->to == a))) {
-            at->is_aborted = true;
+            abort_sending(at);
             sim_message_send(at, NULL, false);
             sim_connection_break_client(at, NULL, 0);
         }
         next = at->next;
         sim_connection_unref(at);
     }
+}
+
+void sim_network_strand(struct sim_network *network, int32_t from, int32_t to) {
+    network->links[from][to].strands = true;
 }
 
 void sim_network_heal(struct sim_network *network) {
@@ -368,6 +443,10 @@ void sim_network_heal(struct sim_network *network) {
 
 uint64_t sim_network_messages(const struct sim_network *network) {
     return network->message_count;
+}
+
+int64_t sim_network_late(const struct sim_network *network) {
+    return network->late_count;
 }
 
 void sim_network_destroy(struct sim_network *network) {

@@ -2,7 +2,8 @@
  *
  * A connection keeps the order of what is sent on it, each way, as TCP does. Links (a directed pair of nodes) have a
  * delay and may be cut: then bytes wait and arrive after healing, unless their sender, alive, gave up first (peer.c
- * resets such a connection; what a dead or stopped process had sent is still delivered). When a process dies
+ * resets such a connection; what a dead or stopped process had sent is still delivered). What was on the wire when a
+ * connection was reset may arrive nevertheless, also after what was sent on the next one. When a process dies
  * its peers see the connection break, unless the link is cut. A request enters its target by the dispatcher, on the
  * target's clock; answers leave in the order of the requests. */
 #ifndef OTTLA_SIM_TRANSPORT_H
@@ -38,6 +39,9 @@ void sim_network_set_delay(struct sim_network *network, int32_t from, int32_t to
 void sim_network_cut(struct sim_network *network, int32_t from, int32_t to, bool is_cut);
 /* Breaks every connection between the two. */
 void sim_network_reset(struct sim_network *network, int32_t a, int32_t b);
+/* The next command on an open connection that way is sent, the connection is reset right behind it, and it arrives up
+ * to seconds later. */
+void sim_network_strand(struct sim_network *network, int32_t from, int32_t to);
 /* Every link whole and fast again. */
 void sim_network_heal(struct sim_network *network);
 /* A request as its target takes it up, and its answer as it leaves; bodies without headers, valid during the call. */
@@ -54,6 +58,9 @@ void sim_network_observe(struct sim_network *network, sim_exchange_observer *on_
                          sim_exchange_observer *on_answer, void *context);
 /* Bytes carried, for the hash of the run. */
 uint64_t sim_network_messages(const struct sim_network *network);
+
+/* Requests that arrived on a connection given up, after others on its successor. */
+int64_t sim_network_late(const struct sim_network *network);
 
 /* The transport seam of the process at a node. Broker ids are nodes. */
 struct transport *sim_transport_create(struct sim_network *network, int32_t node);

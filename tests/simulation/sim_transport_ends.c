@@ -204,6 +204,7 @@ static void serve(void *context) {
         call->exchange.ops = &ops;
         call->exchange.client_host = STR_LITERAL("127.0.0.1");
         call->exchange.is_privileged = true;
+        call->exchange.connection = connection->number;
         observe_request(call);
         dispatch_frame(dispatcher, &call->exchange, call->frame, call->frame_size);
     }
@@ -214,6 +215,7 @@ void sim_call_request_arrived(struct sim_connection *connection, struct sim_call
     struct sim_member *member = &connection->network->members[connection->to];
     if (connection->to_incarnation == 0 && member->clock != NULL && member->dispatcher != NULL) {
         connection->to_incarnation = member->incarnation; /* accepted */
+        connection->number = ++connection->network->accepted_count;
     }
     if (!sim_connection_server_lives(connection) || member->dispatcher == NULL) {
         sim_message_send(connection, NULL, true); /* refused */

@@ -12,6 +12,7 @@ struct sim_link {
     int64_t min_ms;
     int64_t max_ms;
     bool is_cut;
+    bool strands; /* the next command */
 };
 
 struct sim_member {
@@ -53,8 +54,10 @@ struct sim_connection {
     int32_t channel;
     uint32_t from_incarnation;
     uint32_t to_incarnation; /* of the process that accepted; 0 before */
+    int64_t number;          /* in the order of accepting */
     bool is_broken;
-    bool is_aborted;        /* by its sender, who lives: what has not arrived by then is forgotten, as a reset does */
+    bool is_aborted;        /* by its sender, who lives, or by something between */
+    bool is_stranded;       /* and what it sent before is on its way */
     struct sim_call *first; /* not over */
     struct sim_call *last;
     int64_t arrival_ms[2]; /* of the last message each way: later ones come no earlier */
@@ -69,6 +72,7 @@ struct sim_message {
     struct sim_call *call; /* NULL: the connection broke */
     bool is_answer;
     bool is_arrived; /* held back by a cut */
+    bool is_lost;    /* does not arrive at all */
     struct sim_event *event;
 };
 
@@ -81,6 +85,8 @@ struct sim_network {
     struct sim_message *messages;
     struct sim_message **messages_end;
     uint64_t message_count;
+    int64_t late_count;
+    int64_t accepted_count;
     sim_exchange_observer *on_request;
     sim_exchange_observer *on_answer;
     void *observer_context;

@@ -21,7 +21,8 @@ struct job {
     void *context;
     struct sim_fiber *fiber; /* NULL: nobody took it up yet */
     struct timer turn;
-    uint64_t pause_one_in; /* 0: never */
+    int32_t kind;          /* of haste */
+    uint64_t pause_one_in; /* operations, where it pauses at all */
     int64_t pause_ms_max;
     int64_t left_ms; /* that it may stand still in all */
 };
@@ -45,28 +46,27 @@ static uint64_t draw(struct sim_workers *workers, uint64_t n) {
     return random_below(workers->random, n);
 }
 
-/* Most jobs are through at once, some take their time, a few very long. */
+/* Most jobs are through at once, some take their time, a few very long: on a slow disk most. */
 static void draw_pace(struct job *job) {
     struct sim_workers *workers = job->workers;
-    uint64_t kind = draw(workers, 20);
     job->left_ms = STANDSTILL_MS_MAX;
-    if (workers->slow_ms > 0 && kind < 15) {
-        job->pause_one_in = 2;
-        job->pause_ms_max = workers->slow_ms;
-    } else if (kind < 1) {
-        job->pause_one_in = 1 + draw(workers, 3);
-        job->pause_ms_max = INT64_C(50) << draw(workers, 6);
-    } else if (kind < 6) {
-        job->pause_one_in = 1 + draw(workers, 4);
-        job->pause_ms_max = INT64_C(2) << draw(workers, 5);
-    }
+    job->kind = (int32_t)draw(workers, 20);
+    job->pause_one_in = 1 + draw(workers, 4);
+    job->pause_ms_max = job->kind < 1 ? INT64_C(50) << draw(workers, 6) : INT64_C(2) << draw(workers, 5);
 }
 
 static int64_t draw_pause(struct job *job) {
-    if (job->pause_one_in == 0 || draw(job->workers, job->pause_one_in) != 0) {
+    struct sim_workers *workers = job->workers;
+    int64_t max_ms = 0;
+    if (workers->slow_ms > 0 && job->kind < 15) {
+        max_ms = workers->slow_ms;
+    } else if (job->kind < 5 && (job->kind > 0 || workers->slow_ms >= 0)) {
+        max_ms = job->pause_ms_max;
+    }
+    if (max_ms == 0 || draw(workers, job->pause_one_in) != 0) {
         return 0;
     }
-    int64_t ms = MIN((int64_t)draw(job->workers, (uint64_t)job->pause_ms_max) + 1, job->left_ms);
+    int64_t ms = MIN((int64_t)draw(workers, (uint64_t)max_ms) + 1, job->left_ms);
     job->left_ms -= ms;
     return ms;
 }

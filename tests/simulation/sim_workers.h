@@ -21,7 +21,7 @@ struct sim_workers *sim_workers_create(struct sim *sim, struct clock *clock, str
 /* Jobs are forgotten where they stand. Also on the stack of one of them, which leaves by sim_escape next. */
 void sim_workers_destroy(struct sim_workers *workers);
 void sim_workers_set_count(struct sim_workers *workers, int32_t count);
-/* A slow disk: most jobs stand still often, each time up to max_ms; 0: as usual. */
+/* A slow disk: most jobs stand still often, each time up to max_ms; 0: as usual; negative: no job for long. */
 void sim_workers_set_slow(struct sim_workers *workers, int64_t max_ms);
 void sim_workers_spawn(struct sim_workers *workers, task_callback *work, task_callback *done, void *context);
 /* On the loop, as at the end of a process: what has begun is worked off at once, without what follows it. */
