@@ -116,7 +116,12 @@ static int connect_client(void) {
     /* Reset instead of waiting: a million connections would use up the ports. */
     struct linger linger = {.l_onoff = 1};
     int client = socket(AF_INET, SOCK_STREAM, 0);
-    CHECK(client >= 0 && connect(client, (struct sockaddr *)&address, sizeof address) == 0);
+    CHECK(client >= 0);
+    int result;
+    do { /* libFuzzer's alarm, which watches over the time, cuts it short now and then */
+        result = connect(client, (struct sockaddr *)&address, sizeof address);
+    } while (result != 0 && errno == EINTR);
+    CHECK(result == 0);
     int on = 1;
     CHECK(setsockopt(client, SOL_SOCKET, SO_LINGER, &linger, sizeof linger) == 0);
     CHECK(setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0);
