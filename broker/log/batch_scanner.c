@@ -14,7 +14,8 @@ struct batch_scanner batch_scanner_of_headers(struct disk_file *file, int64_t po
 struct batch_scanner batch_scanner_of_batches(struct disk_file *file, int64_t position, int64_t limit,
                                               struct byte_buffer *buffer) {
     buffer->size = 0;
-    uint8_t *bytes = byte_buffer_reserve(buffer, SCAN_BATCHES_SIZE);
+    int64_t wanted = MIN(limit - position, (int64_t)SCAN_BATCHES_SIZE);
+    uint8_t *bytes = byte_buffer_reserve(buffer, (size_t)MAX(wanted, (int64_t)BATCH_DECODE_SIZE));
     return (struct batch_scanner){.file = file,
                                   .position = position,
                                   .limit = limit,

@@ -11,7 +11,7 @@
 #include "broker/protocol/record_batch.h"
 
 #define SCAN_HEADERS_SIZE 4096
-/* What recovery reads at a time; larger batches make the buffer grow. */
+/* What recovery reads at a time, where the segment has as much; larger batches make the buffer grow. */
 #define SCAN_BATCHES_SIZE ((size_t)1024 * 1024)
 
 struct batch_scanner {
