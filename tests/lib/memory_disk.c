@@ -26,10 +26,15 @@ struct path_entry {
     struct inode *inode;
 };
 
+struct path_table {
+    struct path_entry entries[PATHS_MAX];
+    int end; /* behind the last entry that was ever used: most disks are small */
+};
+
 struct memory_disk {
     struct disk base;
-    struct path_entry seen[PATHS_MAX];
-    struct path_entry stable[PATHS_MAX];
+    struct path_table seen;
+    struct path_table stable;
     int64_t operations;
     int64_t fail_at;
     bool is_dead;
@@ -90,24 +95,25 @@ static void inode_unlink(struct inode *inode) {
     }
 }
 
-static struct path_entry *find(struct path_entry *table, const char *path) {
-    for (int i = 0; i < PATHS_MAX; i++) {
-        if (table[i].path != NULL && strcmp(table[i].path, path) == 0) {
-            return &table[i];
+static struct path_entry *find(struct path_table *table, const char *path) {
+    for (int i = 0; i < table->end; i++) {
+        struct path_entry *entry = &table->entries[i];
+        if (entry->path != NULL && strcmp(entry->path, path) == 0) {
+            return entry;
         }
     }
     return NULL;
 }
 
-static void put(struct path_entry *table, const char *path, struct inode *inode) {
-    for (int i = 0; i < PATHS_MAX; i++) {
-        if (table[i].path == NULL) {
-            table[i] = (struct path_entry){.path = xstrdup(path), .inode = inode};
-            inode->links++;
-            return;
-        }
+static void put(struct path_table *table, const char *path, struct inode *inode) {
+    int i = 0;
+    while (i < table->end && table->entries[i].path != NULL) {
+        i++;
     }
-    CHECK(!"memory disk is full");
+    CHECK(i < PATHS_MAX); /* else the disk is full */
+    table->entries[i] = (struct path_entry){.path = xstrdup(path), .inode = inode};
+    table->end = MAX(table->end, i + 1);
+    inode->links++;
 }
 
 static void drop(struct path_entry *entry) {
@@ -119,12 +125,12 @@ static void drop(struct path_entry *entry) {
 static void add(struct memory_disk *disk, const char *path, bool is_directory) {
     struct inode *inode = xcalloc(1, sizeof *inode);
     inode->is_directory = is_directory;
-    put(disk->seen, path, inode);
+    put(&disk->seen, path, inode);
 }
 
 static int memory_open(struct disk *base, const char *path, int flags, struct disk_file **ret_file) {
     struct memory_disk *disk = disk_of(base);
-    struct path_entry *entry = find(disk->seen, path);
+    struct path_entry *entry = find(&disk->seen, path);
     bool torn;
     if (disk->is_dead) {
         return ERR_IO;
@@ -140,7 +146,7 @@ static int memory_open(struct disk *base, const char *path, int flags, struct di
     }
     if (entry == NULL) {
         add(disk, path, false);
-        entry = find(disk->seen, path);
+        entry = find(&disk->seen, path);
     } else if ((flags & DISK_TRUNCATE) != 0) {
         image_resize(&entry->inode->seen, 0);
     }
@@ -210,12 +216,12 @@ static int memory_descriptor(struct disk_file *file) {
 }
 
 /* Moves one path; everything below it moves along, as names of files in a directory do. */
-static void move_paths(struct path_entry *entries, const char *from, const char *to) {
+static void move_paths(struct path_table *table, const char *from, const char *to) {
     size_t size = strlen(from);
-    for (int i = 0; i < PATHS_MAX; i++) {
-        char *path = entries[i].path;
+    for (int i = 0; i < table->end; i++) {
+        char *path = table->entries[i].path;
         if (path != NULL && strncmp(path, from, size) == 0 && (path[size] == 0 || path[size] == '/')) {
-            entries[i].path = xasprintf("%s%s", to, path + size);
+            table->entries[i].path = xasprintf("%s%s", to, path + size);
             free(path);
         }
     }
@@ -224,23 +230,23 @@ static void move_paths(struct path_entry *entries, const char *from, const char 
 static int memory_rename(struct disk *base, const char *from, const char *to) {
     struct memory_disk *disk = disk_of(base);
     bool torn;
-    if (!disk->is_dead && find(disk->seen, from) == NULL) {
+    if (!disk->is_dead && find(&disk->seen, from) == NULL) {
         return ERR_NOT_FOUND;
     }
     if (!alive(disk, &torn)) {
         return ERR_IO;
     }
-    struct path_entry *target = find(disk->seen, to);
+    struct path_entry *target = find(&disk->seen, to);
     if (target != NULL) {
         drop(target);
     }
-    move_paths(disk->seen, from, to);
+    move_paths(&disk->seen, from, to);
     return 0;
 }
 
 static int memory_unlink(struct disk *base, const char *path) {
     struct memory_disk *disk = disk_of(base);
-    struct path_entry *entry = find(disk->seen, path);
+    struct path_entry *entry = find(&disk->seen, path);
     bool torn;
     if (!disk->is_dead && entry == NULL) {
         return ERR_NOT_FOUND;
@@ -255,7 +261,7 @@ static int memory_unlink(struct disk *base, const char *path) {
 static int memory_make_directory(struct disk *base, const char *path) {
     struct memory_disk *disk = disk_of(base);
     bool torn;
-    if (!disk->is_dead && find(disk->seen, path) != NULL) {
+    if (!disk->is_dead && find(&disk->seen, path) != NULL) {
         return ERR_EXISTS;
     }
     if (!alive(disk, &torn)) {
@@ -276,16 +282,16 @@ static const char *name_in(const char *path, const char *directory) {
 
 /* Directories that were renamed into this one take along what is stable in them. */
 static void move_stable(struct memory_disk *disk, const char *path) {
-    for (int i = 0; i < PATHS_MAX; i++) {
-        const struct path_entry *seen = &disk->seen[i];
+    for (int i = 0; i < disk->seen.end; i++) {
+        const struct path_entry *seen = &disk->seen.entries[i];
         if (name_in(seen->path, path) == NULL || !seen->inode->is_directory) {
             continue;
         }
-        for (int k = 0; k < PATHS_MAX; k++) {
-            const struct path_entry *stable = &disk->stable[k];
+        for (int k = 0; k < disk->stable.end; k++) {
+            const struct path_entry *stable = &disk->stable.entries[k];
             if (stable->path != NULL && stable->inode == seen->inode && strcmp(stable->path, seen->path) != 0) {
                 char *from = xstrdup(stable->path);
-                move_paths(disk->stable, from, seen->path);
+                move_paths(&disk->stable, from, seen->path);
                 free(from);
                 break;
             }
@@ -301,14 +307,14 @@ static int memory_sync_directory(struct disk *base, const char *path) {
         return ERR_IO;
     }
     move_stable(disk, path);
-    for (int i = 0; i < PATHS_MAX; i++) {
-        if (name_in(disk->stable[i].path, path) != NULL) {
-            drop(&disk->stable[i]);
+    for (int i = 0; i < disk->stable.end; i++) {
+        if (name_in(disk->stable.entries[i].path, path) != NULL) {
+            drop(&disk->stable.entries[i]);
         }
     }
-    for (int i = 0; i < PATHS_MAX; i++) {
-        if (name_in(disk->seen[i].path, path) != NULL) {
-            put(disk->stable, disk->seen[i].path, disk->seen[i].inode);
+    for (int i = 0; i < disk->seen.end; i++) {
+        if (name_in(disk->seen.entries[i].path, path) != NULL) {
+            put(&disk->stable, disk->seen.entries[i].path, disk->seen.entries[i].inode);
         }
     }
     return 0;
@@ -338,10 +344,10 @@ static int memory_sync_all(struct disk *base, const char *path) {
 static int memory_list(struct disk *base, const char *path, disk_list_callback *on_entry, void *context) {
     struct memory_disk *disk = disk_of(base);
     int result = disk->is_dead ? ERR_IO : 0;
-    for (int i = 0; i < PATHS_MAX && result == 0; i++) {
-        const char *name = name_in(disk->seen[i].path, path);
+    for (int i = 0; i < disk->seen.end && result == 0; i++) {
+        const char *name = name_in(disk->seen.entries[i].path, path);
         if (name != NULL) {
-            result = on_entry(context, name, disk->seen[i].inode->is_directory);
+            result = on_entry(context, name, disk->seen.entries[i].inode->is_directory);
         }
     }
     return result;
@@ -382,17 +388,18 @@ struct memory_disk *memory_disk_create(void) {
     return disk;
 }
 
-static void drop_all(struct path_entry *table) {
-    for (int i = 0; i < PATHS_MAX; i++) {
-        if (table[i].path != NULL) {
-            drop(&table[i]);
+static void drop_all(struct path_table *table) {
+    for (int i = 0; i < table->end; i++) {
+        if (table->entries[i].path != NULL) {
+            drop(&table->entries[i]);
         }
     }
+    table->end = 0;
 }
 
 void memory_disk_destroy(struct memory_disk *disk) {
-    drop_all(disk->seen);
-    drop_all(disk->stable);
+    drop_all(&disk->seen);
+    drop_all(&disk->stable);
     free(disk);
 }
 
@@ -414,18 +421,18 @@ void memory_disk_restart(struct memory_disk *disk, bool power_loss) {
     if (!power_loss) {
         return;
     }
-    drop_all(disk->seen);
-    for (int i = 0; i < PATHS_MAX; i++) {
-        struct path_entry *entry = &disk->stable[i];
+    drop_all(&disk->seen);
+    for (int i = 0; i < disk->stable.end; i++) {
+        struct path_entry *entry = &disk->stable.entries[i];
         if (entry->path != NULL) {
             image_copy(&entry->inode->seen, &entry->inode->stable);
-            put(disk->seen, entry->path, entry->inode);
+            put(&disk->seen, entry->path, entry->inode);
         }
     }
 }
 
 bool memory_disk_flip(struct memory_disk *disk, const char *path, int64_t position, int bit) {
-    struct path_entry *entry = find(disk->seen, path);
+    struct path_entry *entry = find(&disk->seen, path);
     if (entry == NULL || position >= entry->inode->seen.size) {
         return false;
     }
