@@ -1,6 +1,7 @@
 /* The table of settings, and from texts to typed fields. */
 #include "broker/config.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uthash.h>
@@ -64,13 +65,36 @@ enum config_key config_find(struct str name) {
 
 #define NEAREST_NAME_MAX 96
 
+/* How often a name has each letter. */
+struct letters {
+    uint8_t counts[UCHAR_MAX + 1];
+};
+
+static struct letters letters_of(const char *name) {
+    struct letters letters = {{0}};
+    for (size_t i = 0; name[i] != '\0'; i++) {
+        letters.counts[(unsigned char)name[i]]++;
+    }
+    return letters;
+}
+
+/* How many letters the two have in common, wherever they stand. */
+static int letters_shared(struct letters left, const char *name) {
+    int shared = 0;
+    for (size_t i = 0; name[i] != '\0'; i++) {
+        uint8_t *count = &left.counts[(unsigned char)name[i]];
+        if (*count > 0) {
+            (*count)--;
+            shared++;
+        }
+    }
+    return shared;
+}
+
 /* Levenshtein's distance, for names of at most NEAREST_NAME_MAX characters; `limit` when it is not below that. */
 static int distance(const char *a, const char *b, int limit) {
     int row[NEAREST_NAME_MAX + 1];
     int b_size = (int)strlen(b);
-    if (abs((int)strlen(a) - b_size) >= limit) {
-        return limit;
-    }
     for (int j = 0; j <= b_size; j++) {
         row[j] = j;
     }
@@ -92,14 +116,22 @@ static int distance(const char *a, const char *b, int limit) {
 }
 
 const char *config_nearest(const char *name) {
-    if (strlen(name) > NEAREST_NAME_MAX) {
+    int size = (int)strnlen(name, NEAREST_NAME_MAX + 1);
+    if (size > NEAREST_NAME_MAX) {
         return NULL;
     }
     const char *nearest = NULL;
-    int best = (int)strlen(name) / 3 + 1; /* a key that differs in a third of its letters is another word */
+    int best = size / 3 + 1; /* a key that differs in a third of its letters is another word */
+    struct letters letters = letters_of(name);
     for (int key = 0; key < CONFIG_KEY_COUNT; key++) {
         const char *known = definitions[key].setting.key;
-        if (strlen(known) > NEAREST_NAME_MAX || definitions[key].dynamic == CONFIG_DYNAMIC_ONLY) {
+        int known_size = (int)strlen(known);
+        if (known_size > NEAREST_NAME_MAX || definitions[key].dynamic == CONFIG_DYNAMIC_ONLY) {
+            continue;
+        }
+        /* What the longer one does not share has to change: that says no to most names without a look at the order. */
+        int longer = MAX(size, known_size);
+        if (abs(size - known_size) >= best || longer - letters_shared(letters, known) >= best) {
             continue;
         }
         int found = distance(name, known, best);
@@ -204,7 +236,8 @@ static int read_fields(struct config *config, char **ret_message) {
     return config_derive(config, ret_message);
 }
 
-static void warn_unknown(const char *name) {
+/* The nearest name is looked for in all the others: for so many keys as a file has by mistake, no more. */
+static void warn_unknown(const char *name, bool wants_nearest) {
     if (config_is_of_listener(name)) {
         return;
     }
@@ -213,7 +246,7 @@ static void warn_unknown(const char *name) {
         trace_warn(AREA, "%s is set, but this setting of a single listener has no effect in this version", name);
         return;
     }
-    const char *nearest = config_nearest(name);
+    const char *nearest = wants_nearest ? config_nearest(name) : NULL;
     if (nearest != NULL) {
         trace_warn(AREA, "Unknown setting '%s' is ignored; did you mean '%s'?", name, nearest);
     } else {
@@ -247,7 +280,7 @@ static void take_file(struct config *config, const struct properties *properties
         const char *name = properties->list[i].key;
         enum config_key key = config_find(str_from(name));
         if (key == CONFIG_KEY_COUNT || definitions[key].dynamic == CONFIG_DYNAMIC_ONLY) {
-            warn_unknown(name);
+            warn_unknown(name, config->unknown_count[CONFIG_FILE] < CONFIG_UNKNOWN_MAX);
             keep_unknown(config, CONFIG_FILE, &properties->list[i]);
             continue;
         }

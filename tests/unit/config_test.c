@@ -235,6 +235,21 @@ START_TEST(an_unknown_key_warns_with_the_nearest_known_one) {
 }
 END_TEST
 
+START_TEST(of_many_unknown_keys_each_is_named_and_the_first_are_compared) {
+    char text[(CONFIG_UNKNOWN_MAX + 2) * 32];
+    size_t size = 0;
+    for (int i = 0; i <= CONFIG_UNKNOWN_MAX; i++) {
+        size += (size_t)snprintf(text + size, sizeof text - size, "num.partition%d=3\n", i);
+    }
+    config_destroy(load_ok(text));
+    char said[128];
+    snprintf(said, sizeof said, "'num.partition%d' is ignored; did you mean 'num.partitions'?", CONFIG_UNKNOWN_MAX - 1);
+    ck_assert_ptr_nonnull(strstr(traced, said));
+    snprintf(said, sizeof said, "'num.partition%d' is ignored (", CONFIG_UNKNOWN_MAX);
+    ck_assert_ptr_nonnull(strstr(traced, said));
+}
+END_TEST
+
 START_TEST(dynamic_values_beat_the_file_in_their_order_and_go_away_again) {
     struct config *config = load_ok("log.retention.hours=72\nnum.io.threads=4\n");
     ck_assert_int_eq(config->log_retention_ms, 72 * 3600000LL);
@@ -429,6 +444,7 @@ int main(void) {
         TEST(a_listener_has_bounds_of_its_own_also_dynamic_ones),
         TEST(several_listeners_get_their_names_from_the_map),
         TEST(an_unknown_key_warns_with_the_nearest_known_one),
+        TEST(of_many_unknown_keys_each_is_named_and_the_first_are_compared),
         TEST(dynamic_values_beat_the_file_in_their_order_and_go_away_again),
         TEST(dynamic_refusals_have_the_words_of_kafka),
         TEST(unusable_values_found_in_the_coordinator_are_left_out),
