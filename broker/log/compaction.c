@@ -83,29 +83,22 @@ static enum compaction_state prepare(struct compaction *c) {
 
 /* ---- First pass: the last offset of every key ---- */
 
-/* Keys on their way into the map. */
-struct map_block {
-    struct offset_key keys[OFFSET_MAP_KEYS_AT_ONCE];
-    int64_t offsets[OFFSET_MAP_KEYS_AT_ONCE];
-    int32_t count;
-};
-
 /* False when the map is full. */
-static bool map_block(struct compaction *c, struct map_block *block) {
-    for (int32_t i = 0; i < block->count; i++) {
-        if (!offset_map_put(&c->map, &block->keys[i], block->offsets[i])) {
+static bool put_pending(struct compaction *c) {
+    for (int32_t i = 0; i < c->pending.count; i++) {
+        if (!offset_map_put(&c->map, &c->pending.keys[i], c->pending.offsets[i])) {
             return false;
         }
     }
-    block->count = 0;
+    c->pending.count = 0;
     return true;
 }
 
-/* 1, 0 when the map is full, or an error. */
+/* 1, 0 when the map is full, or an error. Keys of many small batches wait for each other, but never more than the map
+ * has room for: so it is full by a key of the batch in hand, and has all of those before. */
 static int map_records(struct compaction *c, const struct record_batch *header, struct slice bytes) {
     struct record_iterator iterator;
     struct record_view record;
-    struct map_block block = {.count = 0};
     int more = record_batch_unpack(bytes, header, c->workspace);
     if (more != 0) {
         return more;
@@ -117,13 +110,16 @@ static int map_records(struct compaction *c, const struct record_batch *header, 
         if (record.key_size < 0 || offset < c->range.first_dirty) {
             continue;
         }
-        block.keys[block.count] = offset_map_key(&c->map, (struct slice){record.key, record.key_size});
-        block.offsets[block.count++] = offset;
-        if (block.count == OFFSET_MAP_KEYS_AT_ONCE && !map_block(c, &block)) {
+        struct compaction_keys *pending = &c->pending;
+        pending->keys[pending->count] = offset_map_key(&c->map, (struct slice){record.key, record.key_size});
+        pending->offsets[pending->count++] = offset;
+        bool is_enough =
+            pending->count == OFFSET_MAP_KEYS_AT_ONCE || (size_t)pending->count >= offset_map_room(&c->map);
+        if (is_enough && !put_pending(c)) {
             return 0;
         }
     }
-    return more != 0 ? more : map_block(c, &block) ? 1 : 0;
+    return more != 0 ? more : 1;
 }
 
 /* 1, 0 when the map is full, or an error. A batch the map has no room for is left to the next cleaning, whole. */
@@ -174,6 +170,8 @@ static enum compaction_state begin_group(struct compaction *c, int32_t first) {
 
 static enum compaction_state map_is_built(struct compaction *c, bool is_full) {
     if (!is_full) {
+        bool has_room = put_pending(c);
+        CHECK(has_room);
         c->map.latest_offset = MAX(c->map.latest_offset, c->range.first_uncleanable - 1);
     }
     c->end_offset = c->map.latest_offset + 1;

@@ -50,6 +50,13 @@ enum compaction_state {
     COMPACTION_FAILED,   /* `error`: ERR_CORRUPT or ERR_INVALID for a log that cannot be cleaned, else the disk's */
 };
 
+/* Keys on their way into the map. */
+struct compaction_keys {
+    struct offset_key keys[OFFSET_MAP_KEYS_AT_ONCE];
+    int64_t offsets[OFFSET_MAP_KEYS_AT_ONCE];
+    int32_t count;
+};
+
 struct compaction {
     struct log_place place; /* of the log when the cleaning began */
     struct log_place output_place;
@@ -79,6 +86,7 @@ struct compaction {
     int32_t at;       /* source being read */
     int64_t position; /* in it */
     struct offset_map map;
+    struct compaction_keys pending; /* of the batches mapped last */
     struct compaction_transactions transactions;
     struct record_workspace *workspace;
     struct byte_buffer input;

@@ -97,10 +97,14 @@ static void grow(struct offset_map *map) {
     map->slot_count = count;
 }
 
+size_t offset_map_room(const struct offset_map *map) {
+    return map->entries_max - map->entries;
+}
+
 bool offset_map_put(struct offset_map *map, const struct offset_key *key, int64_t offset) {
     struct offset_slot *slot = find_slot(map->slots, map->slot_count, key);
     if (slot->offset < 0) {
-        if (map->entries >= map->entries_max) {
+        if (offset_map_room(map) == 0) {
             return false;
         }
         if (map->slot_count < map->slots_max && map->entries >= map->slot_count - map->slot_count / 4) {

@@ -41,6 +41,8 @@ void offset_map_deinit(struct offset_map *map);
 /* The key as the map knows it. Begins to fetch the memory where it lies, so that whoever has several keys makes all of
  * them before the first is looked up: a map is larger than any cache, and waiting for it is most of what it costs. */
 struct offset_key offset_map_key(const struct offset_map *map, struct slice key);
+/* How many keys more it takes. */
+size_t offset_map_room(const struct offset_map *map);
 /* Notes that the key has a record at `offset`, which is above those noted before. False when there is no more room. */
 bool offset_map_put(struct offset_map *map, const struct offset_key *key, int64_t offset);
 /* The offset noted for the key, -1 when there is none. */

@@ -320,6 +320,29 @@ START_TEST(a_full_key_map_cleans_as_far_as_it_reaches) {
 }
 END_TEST
 
+/* Every key twice, a batch each time: keys of many batches go into the map together, and none too few or too many. */
+START_TEST(a_full_key_map_has_all_keys_of_the_batches_before) {
+    static const int rooms[] = {1, 2, OFFSET_MAP_KEYS_AT_ONCE - 1, OFFSET_MAP_KEYS_AT_ONCE,
+                                OFFSET_MAP_KEYS_AT_ONCE + 1};
+    int64_t expected = 0;
+    for (int i = 0; i < 300; i++) {
+        compact_write_key(i / 2 % 50);
+    }
+    compact_roll();
+    for (size_t i = 0; i < ARRAY_SIZE(rooms); i++) {
+        const struct compaction_limits tight = {.map_bytes_max = (rooms[i] * 10 / 9 + 1) * OFFSET_MAP_SLOT_SIZE,
+                                                .map_load_factor = 0.9,
+                                                .io_buffer_bytes = 4096};
+        ck_assert_int_eq(compact_clean_with(&tight, 500), COMPACTION_DONE);
+        expected += 2 * (int64_t)rooms[i];
+        ck_assert_int_eq(compact.log->clean_offset, expected);
+    }
+    struct compact_content content;
+    compact_read(&content);
+    compact_check(&content, expected, false);
+}
+END_TEST
+
 START_TEST(a_log_that_was_truncated_meanwhile_keeps_what_it_has) {
     for (int i = 0; i < 60; i++) {
         compact_write_key(i % 5);
@@ -501,6 +524,7 @@ int main(void) {
         TEST(the_last_batch_below_the_end_of_a_cleaning_stays_for_its_offset),
         TEST(small_segments_become_one),
         TEST(a_full_key_map_cleans_as_far_as_it_reaches),
+        TEST(a_full_key_map_has_all_keys_of_the_batches_before),
         TEST(a_log_that_was_truncated_meanwhile_keeps_what_it_has),
         TEST(a_kill_at_any_operation_of_a_cleaning_leaves_the_old_or_the_new),
         TEST(a_power_cut_at_any_operation_of_a_cleaning_leaves_the_old_or_the_new),
