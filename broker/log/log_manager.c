@@ -39,12 +39,17 @@ struct managed_log *manager_add_entry(struct log_manager *manager, const char *t
     return entry;
 }
 
+void manager_destroy_log(struct log_manager *manager, struct log *log) {
+    manager_drop_write_of(manager, log);
+    log_destroy(log);
+}
+
 static void entry_free(struct log_manager *manager, struct managed_log *entry) {
     HASH_DEL(manager->logs, entry);
     manager_forget_preferred(manager, entry);
-    log_destroy(entry->log);
-    log_destroy(entry->future.log);
-    log_destroy(entry->replaced);
+    manager_destroy_log(manager, entry->log);
+    manager_destroy_log(manager, entry->future.log);
+    manager_destroy_log(manager, entry->replaced);
     free(entry->key);
     free(entry->topic);
     free(entry);
@@ -291,7 +296,7 @@ static int remove_directory(struct log_manager *manager, struct log *log, int32_
     }
     trace_info(AREA, "Log for partition %s-%d is renamed to %s", log->topic, log->partition, ret_path);
     bool was_cleaned = log->clean_offset >= 0;
-    log_destroy(log);
+    manager_destroy_log(manager, log);
     place->log_count--;
     for (int kind = 0; kind < CHECKPOINT_KINDS; kind++) {
         /* The high watermark too, also before the first LeaderAndIsr: what stayed in the file would be that of a new

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <utlist.h>
+#include <uthash.h>
 
 #include "broker/base/check.h"
 #include "broker/base/errors.h"
@@ -106,9 +106,10 @@ static void on_delete_later(void *context, struct log *log, const char *path) {
  * cleaner are not to stand behind all of them. */
 #define EPOCH_WRITES_AT_ONCE 2
 
-/* Another file of a log on its way through a worker. */
+/* The epoch file of a log on its way through a worker. */
 struct write_job {
-    struct write_job *prev, *next;
+    UT_hash_handle hh;     /* while it waits, by log */
+    const struct log *log; /* not to be asked once it runs: it may be gone */
     struct manager_link *link;
     char *topic;
     int32_t partition;
@@ -148,34 +149,64 @@ static void write_job_done(void *context) {
     }
 }
 
+static struct write_job *take_off(struct log_manager *manager, struct write_job *job) {
+    HASH_DEL(manager->writes, job);
+    return job;
+}
+
 static void start_writes(struct log_manager *manager) {
     while (manager->writes != NULL && manager->writes_running < EPOCH_WRITES_AT_ONCE) {
-        struct write_job *job = manager->writes;
-        DL_DELETE(manager->writes, job);
         manager->writes_running++;
-        clock_spawn(manager->clock, write_job_run, write_job_done, job);
+        clock_spawn(manager->clock, write_job_run, write_job_done, take_off(manager, manager->writes));
     }
 }
 
 void manager_drop_writes(struct log_manager *manager) {
     while (manager->writes != NULL) {
-        struct write_job *job = manager->writes;
-        DL_DELETE(manager->writes, job);
-        free_write_job(job);
+        free_write_job(take_off(manager, manager->writes));
     }
+}
+
+static struct write_job *find_waiting(const struct log_manager *manager, const struct log *log) {
+    struct write_job *job = NULL;
+    HASH_FIND_PTR(manager->writes, &log, job);
+    return job;
+}
+
+void manager_drop_write_of(struct log_manager *manager, const struct log *log) {
+    struct write_job *job = find_waiting(manager, log);
+    if (job != NULL) {
+        free_write_job(take_off(manager, job));
+    }
+}
+
+/* As many as there are logs may wait. */
+static uint32_t writes_max(const struct log_manager *manager) {
+    uint32_t logs = 0;
+    for (int32_t i = 0; i < manager->directory_count; i++) {
+        logs += (uint32_t)manager->directories[i].log_count;
+    }
+    return logs;
 }
 
 static void on_write_later(void *context, struct log *log, struct file_write *write) {
     struct log_manager *manager = context;
+    struct write_job *job = find_waiting(manager, log);
+    if (job != NULL) {
+        file_write_destroy(job->write); /* of before: it would only be written over */
+        job->write = write;
+        return;
+    }
     const struct managed_log *entry = manager_entry_of(manager, log);
-    CHECK(entry != NULL);
-    struct write_job *job = xcalloc(1, sizeof *job);
-    *job = (struct write_job){.link = manager_link_ref(manager),
+    CHECK(entry != NULL && HASH_COUNT(manager->writes) < writes_max(manager));
+    job = xcalloc(1, sizeof *job);
+    *job = (struct write_job){.log = log,
+                              .link = manager_link_ref(manager),
                               .topic = xstrdup(entry->topic),
                               .partition = entry->partition,
                               .serial = serial_of(entry, log),
                               .write = write};
-    DL_APPEND(manager->writes, job);
+    HASH_ADD_PTR(manager->writes, log, job);
     start_writes(manager);
 }
 

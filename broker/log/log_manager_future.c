@@ -299,7 +299,8 @@ void log_manager_delete_replaced(struct log_manager *manager, const char *topic,
     struct log *log = entry->replaced;
     entry->replaced = NULL;
     if (manager_delete_directory(manager, log, entry->replaced_directory) != 0) {
-        log_destroy(log); /* its directory is offline; should it come back, the next start sees to what is in it */
+        manager_destroy_log(
+            manager, log); /* its directory is offline; should it come back, the next start sees to what is in it */
     }
 }
 
@@ -318,7 +319,7 @@ int manager_settle_rivals(struct log_manager *manager, struct managed_log *entry
     struct log *own = entry->log;
     if (own != NULL && !uuid_is_zero(own->topic_id) && !uuid_is_zero(rival->topic_id) &&
         !uuid_equal(own->topic_id, rival->topic_id)) {
-        log_destroy(rival);
+        manager_destroy_log(manager, rival);
         return ERR_INVALID;
     }
     bool own_is_lost = own == NULL || manager->directories[entry->directory].is_offline;
@@ -335,7 +336,7 @@ int manager_settle_rivals(struct log_manager *manager, struct managed_log *entry
         directory = loser_directory;
     }
     if (own_is_lost) {
-        log_destroy(rival);
+        manager_destroy_log(manager, rival);
         return 0;
     }
     trace_warn(AREA,
@@ -348,11 +349,11 @@ int manager_settle_rivals(struct log_manager *manager, struct managed_log *entry
         /* Lost with its directory: the other one stays, too, until the next start. */
         manager_fail_directory(manager, entry->directory, error, "raising a log start");
         manager->directories[directory].log_count--;
-        log_destroy(rival);
+        manager_destroy_log(manager, rival);
         return 0;
     }
     if (manager_delete_directory(manager, rival, directory) != 0) {
-        log_destroy(rival);
+        manager_destroy_log(manager, rival);
     }
     return 0;
 }

@@ -114,7 +114,7 @@ struct log_manager {
     bool high_watermarks_enabled;
     bool is_loaded; /* every log is in the table, so that checkpoints may be written from it */
     bool is_started;
-    struct write_job *writes; /* epoch files that wait for their turn, first in, first out */
+    struct write_job *writes; /* epoch files that wait for their turn, first in, first out; one per log at most */
     int32_t writes_running;
     int32_t preferred_count;            /* logs with a preferred directory */
     struct pending_deletion *deletions; /* by due time */
@@ -191,6 +191,9 @@ void manager_start_cleaner(struct log_manager *manager);
 void manager_stop_cleaner(struct log_manager *manager);
 /* What waits to be written, is not: whoever stops in order has written it all, and recovery needs none of it. */
 void manager_drop_writes(struct log_manager *manager);
+void manager_drop_write_of(struct log_manager *manager, const struct log *log);
+/* Frees a log that is in no table any more, or never was, and what waits to be written of it; NULL does nothing. */
+void manager_destroy_log(struct log_manager *manager, struct log *log);
 void manager_arm_deletions(struct log_manager *manager);
 void manager_deletion_free(struct pending_deletion *item);
 void manager_delete_later(struct log_manager *manager, const char *path, bool is_directory, int64_t delay_ms);

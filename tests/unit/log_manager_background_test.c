@@ -143,6 +143,47 @@ START_TEST(other_work_does_not_stand_behind_the_epochs_of_thousands_of_new_leade
 }
 END_TEST
 
+static void check_epoch(int32_t partition, int32_t epoch) {
+    char *expected = xasprintf("0\n1\n%d 0\n", epoch);
+    check_text(log_directory(log_manager_find(manager, "t", partition)), "leader-epoch-checkpoint", expected);
+    free(expected);
+}
+
+/* However often leaders change while the disk is slow: as many files wait as there are logs. */
+START_TEST(of_the_epochs_of_a_log_only_the_last_waits_to_be_written) {
+    int turns = 0;
+    lead_many();
+    for (int32_t epoch = 6; epoch < 100; epoch++) {
+        for (int32_t i = 0; i < MANY_LOGS; i++) {
+            ck_assert_int_eq(log_assign_epoch_start(log_manager_find(manager, "t", i), epoch), 0);
+        }
+    }
+    while (test_clock_work(&test_time)) {
+        turns++;
+    }
+    ck_assert_int_eq(turns, MANY_LOGS + 2); /* two were being written, and come again */
+    for (int32_t i = 0; i < MANY_LOGS; i++) {
+        check_epoch(i, 99);
+    }
+    ck_assert(log_manager_is_idle(manager));
+}
+END_TEST
+
+START_TEST(a_deleted_log_does_not_wait_to_have_its_epochs_written) {
+    lead_many();
+    for (int32_t i = 1; i < MANY_LOGS; i++) {
+        ck_assert_int_eq(log_manager_delete(manager, "t", i), 0);
+    }
+    /* The manager CHECKs that no more wait than there are logs, which is one. */
+    ck_assert_int_eq(log_assign_epoch_start(log_manager_find(manager, "t", 0), 6), 0);
+    while (test_clock_work(&test_time)) {
+    }
+    check_epoch(0, 6);
+    ck_assert(log_manager_is_idle(manager));
+    ck_assert_int_eq(errors_logged, 0);
+}
+END_TEST
+
 START_TEST(a_clean_stop_writes_the_epochs_that_still_wait) {
     lead_many();
     ck_assert_int_eq(log_manager_shutdown(manager), 0);
@@ -264,6 +305,8 @@ int main(void) {
         TEST(a_log_made_anew_does_not_begin_where_a_deleted_one_did),
         TEST(an_epoch_of_a_deleted_log_is_not_written_into_its_successor),
         TEST(other_work_does_not_stand_behind_the_epochs_of_thousands_of_new_leaders),
+        TEST(of_the_epochs_of_a_log_only_the_last_waits_to_be_written),
+        TEST(a_deleted_log_does_not_wait_to_have_its_epochs_written),
         TEST(a_clean_stop_writes_the_epochs_that_still_wait),
         TEST(the_loop_syncs_nothing_that_can_wait),
         TEST(a_background_write_that_fails_takes_its_directory_offline),
