@@ -327,15 +327,16 @@ static int memory_sync_all(struct disk *base, const char *path) {
     if (!alive(disk, &torn)) {
         return ERR_IO;
     }
-    for (int i = 0; i < PATHS_MAX; i++) {
-        if (disk->stable[i].path != NULL) {
-            drop(&disk->stable[i]);
+    for (int i = 0; i < disk->stable.end; i++) {
+        if (disk->stable.entries[i].path != NULL) {
+            drop(&disk->stable.entries[i]);
         }
     }
-    for (int i = 0; i < PATHS_MAX; i++) {
-        if (disk->seen[i].path != NULL) {
-            image_copy(&disk->seen[i].inode->stable, &disk->seen[i].inode->seen);
-            put(disk->stable, disk->seen[i].path, disk->seen[i].inode);
+    for (int i = 0; i < disk->seen.end; i++) {
+        struct inode *inode = disk->seen.entries[i].inode;
+        if (disk->seen.entries[i].path != NULL) {
+            image_copy(&inode->stable, &inode->seen);
+            put(&disk->stable, disk->seen.entries[i].path, inode);
         }
     }
     return 0;
