@@ -344,7 +344,8 @@ static struct log_move_runtime *find(struct replica_manager *manager, const char
 
 void replica_manager_on_future_settled(void *context, const char *topic, int32_t partition) {
     struct log_move_runtime *move = find(context, topic, partition);
-    if (move != NULL && move->is_flushing && is_settled(move)) {
+    if (move != NULL && move->is_flushing &&
+        log_manager_future_is_settled(move->partition->manager->logs, topic, partition)) {
         move->is_flushing = false;
         step_plain(move, LOG_MOVE_FLUSHED);
     } else if (move != NULL) {

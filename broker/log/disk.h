@@ -41,9 +41,6 @@ struct disk_ops {
     int (*make_directory)(struct disk *disk, const char *path); /* ERR_EXISTS when present; parents must exist */
     int (*remove_directory)(struct disk *disk, const char *path);
     int (*sync_directory)(struct disk *disk, const char *path);
-    /* The whole file system that holds the directory: files and names, whoever wrote them. One wait where a sync per
-     * file is one for each. */
-    int (*sync_all)(struct disk *disk, const char *path);
     int (*list)(struct disk *disk, const char *path, disk_list_callback *on_entry, void *context);
     /* Takes an exclusive lock on the open file for as long as it stays open; ERR_LOCKED when another process has it. */
     int (*lock)(struct disk_file *file);

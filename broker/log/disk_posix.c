@@ -142,18 +142,6 @@ static int posix_sync_directory(struct disk *disk, const char *path) {
     return error;
 }
 
-/* Since Linux 5.8 it tells of pages that could not be written, too. */
-static int posix_sync_all(struct disk *disk, const char *path) {
-    (void)disk;
-    int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (descriptor < 0) {
-        return error_from_errno(errno);
-    }
-    int error = syncfs(descriptor) == 0 ? 0 : error_from_errno(errno);
-    close(descriptor);
-    return error;
-}
-
 static bool entry_is_directory(DIR *directory, const struct dirent *entry) {
     if (entry->d_type != DT_UNKNOWN && entry->d_type != DT_LNK) {
         return entry->d_type == DT_DIR;
@@ -220,7 +208,6 @@ struct disk *disk_posix(void) {
         .make_directory = posix_make_directory,
         .remove_directory = posix_remove_directory,
         .sync_directory = posix_sync_directory,
-        .sync_all = posix_sync_all,
         .list = posix_list,
         .lock = posix_lock,
         .space = posix_space,

@@ -130,46 +130,18 @@ int log_roll(struct log *log) {
     return log->is_fenced ? ERR_FENCED : log_fence(log, log_roll_at(log, log->end_offset));
 }
 
-static int write_epochs(struct log *log) {
-    struct file_write *write = epoch_cache_catch_up(&log->epochs);
-    int error = 0;
-    if (write != NULL) {
-        file_write_run(write);
-        error = write->error;
-        file_write_destroy(write);
-    }
-    return error;
-}
-
-int log_write_out(struct log *log) {
+int log_close(struct log *log) {
     if (log->is_fenced) {
         return ERR_FENCED;
     }
-    int error = log_take_snapshot(log, false);
+    int error = log_take_snapshot(log, true);
     if (error == 0) {
         error = segment_deactivate(log_active_segment(log));
     }
     if (error == 0) {
-        error = write_epochs(log);
+        error = log_flush(log);
     }
     log->is_fenced = true; /* nothing may be appended to what was cut to size */
-    return error;
-}
-
-void log_close_synced(struct log *log) {
-    CHECK(log->is_fenced);
-    log->recovery_point =
-        log->doubtful_from < 0 ? log->end_offset : MAX(log->recovery_point, MIN(log->doubtful_from, log->end_offset));
-}
-
-int log_close(struct log *log) {
-    int error = log_write_out(log);
-    if (error == 0) {
-        error = log->place.disk->ops->sync_all(log->place.disk, log->place.directory);
-    }
-    if (error == 0) {
-        log_close_synced(log);
-    }
     return error;
 }
 

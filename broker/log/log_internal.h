@@ -94,11 +94,8 @@ struct log_open_options {
 
 /* Loads the directory, recovering what needs it (zookeeper-mode.md 5.8, 5.9), and makes the last segment active. */
 int log_open(const struct log_open_options *options, struct log **ret_log);
-/* A clean stop: all is written, a producer snapshot at the log end too, indexes are cut to size; then the disk is
- * synced (disk.h, sync_all), once for all logs there; then the log is closed. It must still be destroyed. */
-int log_write_out(struct log *log);
-void log_close_synced(struct log *log);
-int log_close(struct log *log); /* all three */
+/* Clean stop: flush, producer snapshot at the log end, indexes cut to size. The log must still be destroyed. */
+int log_close(struct log *log);
 /* Frees memory and closes files; writes nothing. */
 void log_destroy(struct log *log);
 

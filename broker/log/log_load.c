@@ -282,6 +282,7 @@ static bool lost_tail(struct log *log, int32_t at, bool is_copy) {
 /* A clean stop leaves the recovery point at the log end, but for a doubt that nobody had settled. */
 static int recall_doubt(struct log *log, int64_t recovery_point) {
     int error = 0;
+    log->is_sparse = true; /* or there had been no doubt */
     for (int32_t i = MAX(log_floor_segment(log, recovery_point), 0); error == 0 && i + 1 < log->segment_count; i++) {
         int64_t position;
         error = segment_read_end(log->segments[i], &log->recovered_end, &position);

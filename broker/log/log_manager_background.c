@@ -336,11 +336,11 @@ static void *work_on_directory(void *context) {
 #define DIRECTORY_THREADS_MAX 64
 
 void manager_work_in_parallel(const struct log_manager *manager, struct directory_work *works) {
-    int32_t per_directory = MAX(1, MIN(manager->config.recovery_threads_per_directory, DIRECTORY_THREADS_MAX));
-    pthread_t *threads = xcalloc((size_t)manager->directory_count * (size_t)per_directory, sizeof *threads);
+    pthread_t *threads = xcalloc((size_t)manager->directory_count * DIRECTORY_THREADS_MAX, sizeof *threads);
     int32_t count = 0;
     for (int32_t i = 0; i < manager->directory_count; i++) {
-        int32_t wanted = MIN(per_directory, works[i].count);
+        int32_t threads_max = works[i].threads > 0 ? works[i].threads : manager->config.recovery_threads_per_directory;
+        int32_t wanted = MIN(MAX(1, MIN(threads_max, DIRECTORY_THREADS_MAX)), works[i].count);
         bool is_alone = manager->directory_count == 1 && wanted == 1;
         for (int32_t k = 0; k < wanted; k++) {
             if (is_alone || !manager->disk->ops->is_concurrent ||

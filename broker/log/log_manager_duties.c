@@ -125,41 +125,29 @@ static int write_clean_mark(struct log_manager *manager, int32_t directory) {
     return file_replace(manager->disk, place, path, content, sizeof content - 1);
 }
 
+/* Per directory. A journaling file system has those who sync at the same time wait for one commit together; one after
+ * the other, each file of each log waits for one of its own (600 files: 2.2 s by one thread, 0.07 s by four). */
+#define CLOSE_THREADS 8
+
 /* The logs of one directory, and the error of one that could not be closed. */
 struct directory_close {
-    struct disk *disk;
-    const char *path;
     struct log **logs;
     int32_t count;
     int32_t error; /* atomic */
 };
 
 /* On any thread: a log that is closed touches nothing but its own. */
-static void write_out(struct directory_work *self, int32_t number, void *own) {
+static void close_one(struct directory_work *self, int32_t number, void *own) {
     (void)own;
     struct directory_close *close = self->context;
-    int error = log_write_out(close->logs[number]);
+    int error = log_close(close->logs[number]);
     if (error != 0) {
         __atomic_store_n(&close->error, error, __ATOMIC_RELAXED);
         __atomic_store_n(&self->is_stopped, true, __ATOMIC_RELAXED);
     }
 }
 
-/* One wait for all of them: a sync for each file of each takes a disk seconds for some hundred logs, and nobody fetches
- * from them, nor do they follow anybody, meanwhile. */
-static void sync_and_close(struct directory_work *self, int32_t number, void *own) {
-    (void)number;
-    (void)own;
-    struct directory_close *close = self->context;
-    close->error = close->disk->ops->sync_all(close->disk, close->path);
-    for (int32_t i = 0; close->error == 0 && i < close->count; i++) {
-        log_close_synced(close->logs[i]);
-    }
-}
-
 static void collect(const struct log_manager *manager, struct directory_close *close, int32_t directory) {
-    close->disk = manager->disk;
-    close->path = manager->directories[directory].path;
     close->logs = xcalloc((size_t)manager->directories[directory].log_count + 1, sizeof(struct log *));
     for (struct managed_log *entry = manager->logs; entry != NULL; entry = entry->hh.next) {
         struct log *log = entry->log != NULL && entry->directory == directory ? entry->log
@@ -180,12 +168,8 @@ static int close_logs(struct log_manager *manager) {
         if (!manager->directories[i].is_offline) {
             collect(manager, &closes[i], i);
         }
-        works[i] = (struct directory_work){.context = &closes[i], .count = closes[i].count, .work = write_out};
-    }
-    manager_work_in_parallel(manager, works);
-    for (int32_t i = 0; i < manager->directory_count; i++) {
-        bool is_written = closes[i].count > 0 && closes[i].error == 0;
-        works[i] = (struct directory_work){.context = &closes[i], .count = is_written ? 1 : 0, .work = sync_and_close};
+        works[i] = (struct directory_work){
+            .context = &closes[i], .count = closes[i].count, .threads = CLOSE_THREADS, .work = close_one};
     }
     manager_work_in_parallel(manager, works);
     for (int32_t i = 0; i < manager->directory_count; i++) {

@@ -199,12 +199,13 @@ void manager_deletion_free(struct pending_deletion *item);
 void manager_delete_later(struct log_manager *manager, const char *path, bool is_directory, int64_t delay_ms);
 struct log_hooks manager_hooks(struct log_manager *manager);
 
-/* Calls `work` for 0 to count - 1 of every directory, all directories at once, each on up to
- * num.recovery.threads.per.data.dir threads; in line where the disk is not concurrent. Blocks: before serving, and at
- * the end. `begin` makes what one thread needs for itself, `end` takes it back; both may be NULL. */
+/* Calls `work` for 0 to count - 1 of every directory, all directories at once, each on up to `threads` threads; in line
+ * where the disk is not concurrent. Blocks: before serving, and at the end. `begin` makes what one thread needs for
+ * itself, `end` takes it back; both may be NULL. */
 struct directory_work {
     void *context;
     int32_t count;
+    int32_t threads; /* 0: as many as num.recovery.threads.per.data.dir says */
     int32_t next;    /* atomic: threads take the numbers in turn */
     bool is_stopped; /* atomic: set by work that makes the rest pointless */
     void *(*begin)(void);

@@ -132,12 +132,6 @@ static int faulty_sync_directory(struct disk *base, const char *path) {
     return error;
 }
 
-static int faulty_sync_all(struct disk *base, const char *path) {
-    int error = fault(base, path);
-    __atomic_add_fetch(&disk_of(base)->whole_syncs, 1, __ATOMIC_RELAXED);
-    return error;
-}
-
 static int faulty_list(struct disk *base, const char *path, disk_list_callback *on_entry, void *context) {
     int error = fault(base, path);
     return error != 0 ? error : disk_of(base)->inner->ops->list(disk_of(base)->inner, path, on_entry, context);
@@ -161,7 +155,6 @@ void faulty_disk_init(struct faulty_disk *disk, const bool *is_worker) {
                                         .make_directory = faulty_make_directory,
                                         .remove_directory = faulty_remove_directory,
                                         .sync_directory = faulty_sync_directory,
-                                        .sync_all = faulty_sync_all,
                                         .list = faulty_list,
                                         .lock = faulty_lock,
                                         .space = faulty_space,

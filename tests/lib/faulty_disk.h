@@ -13,7 +13,6 @@ struct faulty_disk {
     const bool *is_worker;
     int64_t loop_syncs; /* syncs, of files and directories, while *is_worker is false */
     int64_t worker_syncs;
-    int64_t whole_syncs; /* of everything at once */
 };
 
 /* `is_worker` says on whose behalf operations are made. */

@@ -320,28 +320,6 @@ static int memory_sync_directory(struct disk *base, const char *path) {
     return 0;
 }
 
-static int memory_sync_all(struct disk *base, const char *path) {
-    struct memory_disk *disk = disk_of(base);
-    bool torn;
-    (void)path;
-    if (!alive(disk, &torn)) {
-        return ERR_IO;
-    }
-    for (int i = 0; i < disk->stable.end; i++) {
-        if (disk->stable.entries[i].path != NULL) {
-            drop(&disk->stable.entries[i]);
-        }
-    }
-    for (int i = 0; i < disk->seen.end; i++) {
-        struct inode *inode = disk->seen.entries[i].inode;
-        if (disk->seen.entries[i].path != NULL) {
-            image_copy(&inode->stable, &inode->seen);
-            put(&disk->stable, disk->seen.entries[i].path, inode);
-        }
-    }
-    return 0;
-}
-
 static int memory_list(struct disk *base, const char *path, disk_list_callback *on_entry, void *context) {
     struct memory_disk *disk = disk_of(base);
     int result = disk->is_dead ? ERR_IO : 0;
@@ -380,7 +358,6 @@ struct memory_disk *memory_disk_create(void) {
                                         .make_directory = memory_make_directory,
                                         .remove_directory = memory_unlink,
                                         .sync_directory = memory_sync_directory,
-                                        .sync_all = memory_sync_all,
                                         .list = memory_list,
                                         .lock = memory_lock,
                                         .space = memory_space};

@@ -354,15 +354,6 @@ static int sim_sync_directory(struct disk *base, const char *path) {
     return error;
 }
 
-static int sim_sync_all(struct disk *base, const char *path) {
-    struct sim_disk *disk = disk_of(base);
-    int error = effect(disk, SIM_DISK_SYNC, path);
-    for (struct sim_node *node = disk->nodes.first; error == 0 && node != NULL; node = node->next) {
-        sim_node_sync(node);
-    }
-    return error;
-}
-
 static int sim_list(struct disk *base, const char *path, disk_list_callback *on_entry, void *context) {
     turn();
     struct sim_node *node = find(disk_of(base), path);
@@ -415,7 +406,6 @@ struct disk *sim_disk_create(uint64_t seed) {
         .make_directory = sim_make_directory,
         .remove_directory = sim_remove_directory,
         .sync_directory = sim_sync_directory,
-        .sync_all = sim_sync_all,
         .list = sim_list,
         .lock = sim_lock,
         .space = sim_space,

@@ -2,6 +2,8 @@
  * stopped, gone on with after a restart, and end with their directories. */
 #include <check.h>
 #include <dirent.h>
+#include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "broker/base/check.h"
@@ -210,6 +212,34 @@ START_TEST(a_copy_waits_where_the_log_ends_in_a_gap) {
 }
 END_TEST
 
+/* A doubt is the log's, and would be gone with it (replication/README.md, "Holes"). */
+START_TEST(a_copy_of_a_doubtful_log_waits_until_that_is_settled) {
+    c.is_compacted = true;
+    for (int i = 0; i < 3; i++) {
+        append(2);
+        ck_assert_int_eq(log_roll(fake_partition(&c, 1)->log), 0);
+    }
+    fake_cluster_run(&c, 1000);
+    fake_broker_kill(&c, 1);
+    char *path = xasprintf("%s/t-0/%020d.log", c.brokers[1].directory, 10);
+    struct stat status;
+    ck_assert_int_eq(stat(path, &status), 0);
+    ck_assert_int_eq(truncate(path, status.st_size / 2), 0);
+    free(path);
+    fake_broker_start(&c, 1);
+    fake_cluster_lead(&c, 2, 12);
+    ck_assert_int_eq(log_doubtful_from(fake_partition(&c, 1)->log), 15);
+    ck_assert_int_eq(move_to(spare()), KAFKA_NONE);
+    fake_cluster_run(&c, 5000);
+    ck_assert_int_eq(log_end_offset(future()), 30);
+    ck_assert(is_in(home()));
+    fake_cluster_lead(&c, 1, 12);
+    fake_cluster_run(&c, 2000);
+    ck_assert_ptr_null(future());
+    ck_assert(is_in(spare()));
+}
+END_TEST
+
 START_TEST(a_deposed_leader_is_cut_and_its_copy_with_it) {
     append(10);
     fake_cluster_run(&c, 1000);
@@ -294,6 +324,7 @@ int main(void) {
         TEST(a_restart_goes_on_with_a_move),
         TEST(a_copy_that_lost_its_topic_id_has_it_again_when_it_takes_the_place),
         TEST(a_copy_waits_where_the_log_ends_in_a_gap),
+        TEST(a_copy_of_a_doubtful_log_waits_until_that_is_settled),
         TEST(a_deposed_leader_is_cut_and_its_copy_with_it),
         TEST(deleted_records_are_waited_for_in_the_copy_too),
         TEST(a_deletion_takes_both),

@@ -464,6 +464,7 @@ START_TEST(a_doubt_outlives_flushes_and_clean_stops_until_a_leader_is_believed) 
     ck_assert_int_eq(log_flush(log_), 0);
     ck_assert_int_eq(log_recovery_point(log_), hole);
     close_it();
+    config.compact = false; /* its topic is not compacted any more */
     open_it(hole, true);
     ck_assert_int_eq(log_doubtful_from(log_), hole);
     ck_assert_int_eq(log_recovery_point(log_), hole);

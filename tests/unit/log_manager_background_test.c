@@ -265,7 +265,7 @@ START_TEST(after_a_clean_stop_no_duty_finds_fault_with_closed_logs) {
 }
 END_TEST
 
-/* Syncs of the whole disk at a clean stop after rolls whose flushes the workers have done, or have yet to do. */
+/* Syncs of a clean stop after rolls whose flushes the workers have done, or have yet to do. */
 static int64_t syncs_of_a_clean_stop(const char *topic, bool is_flushed) {
     struct log *log = make_log(topic, 0);
     test_time.defers_work = true;
@@ -273,10 +273,10 @@ static int64_t syncs_of_a_clean_stop(const char *topic, bool is_flushed) {
     ck_assert_int_eq(log->segment_count, 7);
     while (is_flushed && test_clock_work(&test_time)) {
     }
-    int64_t before = disk.whole_syncs;
+    int64_t before = disk.loop_syncs;
     ck_assert_int_eq(log_manager_shutdown(manager), 0);
     ck_assert_int_eq(log_recovery_point(log), 20);
-    int64_t syncs = disk.whole_syncs - before;
+    int64_t syncs = disk.loop_syncs - before;
     while (test_clock_work(&test_time)) { /* what they find out afterwards harms nobody */
     }
     ck_assert_int_eq(errors_logged, 0);
@@ -284,15 +284,15 @@ static int64_t syncs_of_a_clean_stop(const char *topic, bool is_flushed) {
     return syncs;
 }
 
-START_TEST(a_clean_stop_waits_for_a_directorys_disk_once_whatever_flushes_are_under_way) {
+START_TEST(a_clean_mark_does_not_believe_a_flush_that_is_still_under_way) {
     log_config.segment_bytes = 300;
     stop_broker();
     start();
-    ck_assert_int_eq(syncs_of_a_clean_stop("t", true), 1);
+    int64_t least = syncs_of_a_clean_stop("t", true);
     kill_broker();
     start();
-    make_log("other", 0); /* goes to the other directory, which has fewer */
-    ck_assert_int_eq(syncs_of_a_clean_stop("u", false), 2);
+    int64_t doubting = syncs_of_a_clean_stop("u", false);
+    ck_assert_int_ge(doubting - least, 6 * 3); /* each rolled segment with its two indexes */
 }
 END_TEST
 
@@ -312,7 +312,7 @@ int main(void) {
         TEST(a_background_write_that_fails_takes_its_directory_offline),
         TEST(a_manager_that_went_is_not_missed_by_its_workers),
         TEST(after_a_clean_stop_no_duty_finds_fault_with_closed_logs),
-        TEST(a_clean_stop_waits_for_a_directorys_disk_once_whatever_flushes_are_under_way),
+        TEST(a_clean_mark_does_not_believe_a_flush_that_is_still_under_way),
     };
     return run_tests_with_fixture("log manager's background", tests, ARRAY_SIZE(tests), set_up, tear_down);
 }
