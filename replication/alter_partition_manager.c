@@ -138,7 +138,8 @@ static void fill_partition(struct arena *arena, int16_t version, const struct pa
             alter_partition_request_broker_state_init(&to->new_isr_with_epochs[i]);
             const struct replica_state *remote = partition_replica(&partition->core, isr->ids[i]);
             to->new_isr_with_epochs[i].broker_id = isr->ids[i];
-            to->new_isr_with_epochs[i].broker_epoch = remote == NULL ? -1 : remote->replica_epoch;
+            to->new_isr_with_epochs[i].broker_epoch =
+                isr_member_epoch(&partition->core.isr, isr->ids[i], remote == NULL ? -1 : remote->replica_epoch);
         }
         return;
     }

@@ -45,14 +45,19 @@ bool isr_is_settled(const struct isr *isr) {
     return isr->change == ISR_SETTLED;
 }
 
-void isr_expand(struct isr *isr, int32_t newcomer) {
+void isr_expand(struct isr *isr, int32_t newcomer, int64_t broker_epoch) {
     CHECK(isr_is_settled(isr));
     CHECK(!replica_list_contains(&isr->committed, newcomer));
     CHECK(isr->committed.count < REPLICAS_MAX);
     isr->proposed = isr->committed;
     isr->proposed.ids[isr->proposed.count++] = newcomer;
+    isr->newcomer_epoch = broker_epoch;
     isr->change = ISR_EXPANDING;
     isr->proposal++;
+}
+
+int64_t isr_member_epoch(const struct isr *isr, int32_t broker_id, int64_t broker_epoch) {
+    return replica_list_contains(&isr->committed, broker_id) ? broker_epoch : isr->newcomer_epoch;
 }
 
 void isr_shrink(struct isr *isr, const struct replica_list *leavers) {

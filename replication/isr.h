@@ -37,6 +37,7 @@ struct isr {
     uint32_t proposal; /* number of the change under way; an answer to another one is out of date */
     struct replica_list committed;
     struct replica_list proposed; /* while a change is under way */
+    int64_t newcomer_epoch;       /* broker epoch of whose fetch it was that made the newcomer one */
 };
 
 /* What a LeaderAndIsr says; whatever was under way is superseded. */
@@ -45,8 +46,11 @@ const struct replica_list *isr_maximal(const struct isr *isr);
 /* No change is under way, so that one may begin. */
 bool isr_is_settled(const struct isr *isr);
 /* Propose the set with the newcomer behind the others, or without the leavers. The set must be settled. */
-void isr_expand(struct isr *isr, int32_t newcomer);
+void isr_expand(struct isr *isr, int32_t newcomer, int64_t broker_epoch);
 void isr_shrink(struct isr *isr, const struct replica_list *leavers);
+/* The broker epoch to be told of a member of the proposed set that is there in `broker_epoch` now: of the newcomer,
+ * however often the proposal is sent, the one that it was made for. */
+int64_t isr_member_epoch(const struct isr *isr, int32_t broker_id, int64_t broker_epoch);
 /* The end of the change under way: confirmed as `committed`; certainly not applied; or unknown for good. */
 void isr_confirm(struct isr *isr, const struct replica_list *committed);
 void isr_revert(struct isr *isr);

@@ -186,7 +186,7 @@ static void try_expand(struct partition *partition, const struct partition_event
             !replica_list_contains(&partition->isr.committed, remote->broker_id) &&
             replica_list_contains(&partition->replicas, remote->broker_id) && is_state_current(remote, event) &&
             has_reached_leader(partition, remote)) {
-            isr_expand(&partition->isr, remote->broker_id);
+            isr_expand(&partition->isr, remote->broker_id, remote->replica_epoch);
             *actions |= PARTITION_PROPOSE_ISR;
         }
     }

@@ -10,7 +10,7 @@
     X(CONTROLLER_MOVED, 500, "another controller")                                                                     \
     X(STALE_CONTROLLER, 20, "deposed controller refused")                                                              \
     X(STALE_BROKER_EPOCH, 20, "request for a former life refused")                                                     \
-    X(LATE_REQUEST, 100, "request of a connection given up after one of its successor")                                \
+    X(LATE_REQUEST, 20, "request of a connection given up after one of its successor")                                 \
     X(LEADER_MOVED, 1000, "another leader")                                                                            \
     X(LEADER_BACK, 50, "leader of before again")                                                                       \
     X(ISR_SHRUNK, 300, "in-sync set shrunk")                                                                           \

@@ -290,6 +290,24 @@ START_TEST(an_old_fetch_of_a_restarted_follower_does_not_bring_it_in) {
 }
 END_TEST
 
+/* A proposal may be sent again for minutes. */
+START_TEST(a_newcomer_that_is_restarted_while_it_is_proposed_stays_proposed_in_its_former_life) {
+    become(1, 4, list(1, 2, 0));
+    fetched(2, 10);
+    ck_assert(fetched(3, 10) & PARTITION_PROPOSE_ISR);
+    ck_assert_int_eq(isr_member_epoch(&p.isr, 3, partition_replica(&p, 3)->replica_epoch), 30);
+    peers[1].replica_epoch = 31;
+    fetched(3, 4); /* it came back with less */
+    ck_assert_int_eq(partition_replica(&p, 3)->replica_epoch, 31);
+    ck_assert_int_eq(isr_member_epoch(&p.isr, 3, 31), 30);
+    ck_assert_int_eq(isr_member_epoch(&p.isr, 2, 20), 20);
+    answered(p.isr.proposal, KAFKA_INELIGIBLE_REPLICA, list(0, 0, 0), 0);
+    ck_assert(!(tick() & PARTITION_PROPOSE_ISR));
+    ck_assert(fetched(3, 10) & PARTITION_PROPOSE_ISR);
+    ck_assert_int_eq(isr_member_epoch(&p.isr, 3, 31), 31);
+}
+END_TEST
+
 START_TEST(the_last_fetch_of_a_dead_process_does_not_undo_the_first_of_its_successor) {
     become(1, 4, list(1, 2, 0));
     fetched(2, 10);
@@ -561,6 +579,7 @@ int main(void) {
         TEST(rule_16_a_follower_joins_only_from_this_leaders_epoch_start_on),
         TEST(a_broker_that_is_not_alive_does_not_join),
         TEST(an_old_fetch_of_a_restarted_follower_does_not_bring_it_in),
+        TEST(a_newcomer_that_is_restarted_while_it_is_proposed_stays_proposed_in_its_former_life),
         TEST(the_last_fetch_of_a_dead_process_does_not_undo_the_first_of_its_successor),
         TEST(what_is_known_of_a_broker_that_left_does_not_bring_it_in),
         TEST(a_follower_that_caught_up_while_a_change_was_in_flight_joins_after_it),
