@@ -20,8 +20,10 @@
 
 #define VERSION_BY_ID 3
 #define VERSION_BY_NAME 1
-/* After a failed request, as Kafka. */
+/* After a failed request, as Kafka; twice as long after every one that follows, up to what Kafka's clients wait at most
+ * (retry.backoff.max.ms): whoever is not registered is refused until it is. */
 #define RETRY_MS 50
+#define RETRY_MS_MAX 1000
 /* Changes in one request; the others go with the next. Keeps a request well below socket.request.max.bytes. */
 #define ITEMS_MAX 4096
 
@@ -32,6 +34,10 @@ struct alter_partition_manager {
     struct alter_call *call;
     int16_t version; /* of the request in flight */
     struct timer timer;
+    int64_t retry_ms; /* to wait after the next failure */
+    /* Why the last request failed as a whole, and said so: 0 and none when it did not. */
+    int told_error;
+    int16_t told_error_code;
 };
 
 /* The context of the request in flight; NULL when the manager has gone meanwhile. */
@@ -48,6 +54,7 @@ static struct partition_runtime *partition_of(struct alter_partition_item *item)
 struct alter_partition_manager *alter_partition_manager_create(struct replica_manager *manager) {
     struct alter_partition_manager *alter = xcalloc(1, sizeof *alter);
     alter->manager = manager;
+    alter->retry_ms = RETRY_MS;
     return alter;
 }
 
@@ -88,11 +95,29 @@ void alter_partition_manager_withdraw(struct alter_partition_manager *alter, str
     item->is_changed_meanwhile = false;
 }
 
+void alter_partition_manager_hurry(struct alter_partition_manager *alter) {
+    alter->retry_ms = RETRY_MS;
+    if (timer_is_running(&alter->timer)) {
+        timer_start(alter->manager->clock, &alter->timer, 0, on_timer);
+    }
+}
+
 /* ---- Sending ---- */
 
 static bool is_pending(const struct partition_runtime *partition) {
     return partition->core.role == PARTITION_LEADER && !isr_is_settled(&partition->core.isr) &&
            !partition->core.isr.is_parked;
+}
+
+/* What is sent again says nothing new. */
+static void note_proposal(struct alter_partition_item *item, const struct partition_runtime *partition) {
+    const struct isr *isr = &partition->core.isr;
+    if (item->proposal != isr->proposal) {
+        trace_info(AREA, "%s-%d: proposing an in-sync set of %d instead of %d at partition epoch %d", partition->topic,
+                   partition->index, isr->proposed.count, isr->committed.count, partition->core.partition_epoch);
+        item->proposal = isr->proposal;
+        item->told_error_code = KAFKA_NONE;
+    }
 }
 
 /* Moves the first ITEMS_MAX queued changes that still stand into flight; their count. */
@@ -115,7 +140,7 @@ static int32_t take_off(struct alter_partition_manager *alter) {
         memset(&item->key, 0, sizeof item->key);
         item->key.topic_id = partition->topic_id;
         item->key.partition = partition->index;
-        item->proposal = partition->core.isr.proposal;
+        note_proposal(item, partition);
         item->state = ALTER_IN_FLIGHT;
         HASH_ADD(hh, alter->in_flight, key, sizeof item->key, item);
         alter->version = uuid_is_zero(partition->topic_id) ? VERSION_BY_NAME : alter->version;
@@ -169,9 +194,6 @@ static void fill_request(struct alter_partition_manager *alter, struct arena *ar
             topic->partitions = parts;
         }
         fill_partition(arena, alter->version, partition, parts);
-        trace_info(AREA, "%s-%d: proposing an in-sync set of %d instead of %d at partition epoch %d", partition->topic,
-                   partition->index, partition->core.isr.proposed.count, partition->core.isr.committed.count,
-                   partition->core.partition_epoch);
         topic->partitions_count++;
         parts++;
     }
@@ -258,8 +280,11 @@ static void take_partition(struct alter_partition_manager *alter, struct alter_p
     if (!replica_list_set(&event.isr_answer.isr, data->isr, MAX(data->isr_count, 0))) {
         event.isr_answer.error_code = KAFKA_UNKNOWN_SERVER_ERROR;
     }
-    trace_info(AREA, "%s-%d: the controller answers %s, in-sync set of %d at partition epoch %d", partition->topic,
-               partition->index, kafka_error_name(data->error_code), data->isr_count, data->partition_epoch);
+    if (data->error_code == KAFKA_NONE || data->error_code != item->told_error_code) {
+        trace_info(AREA, "%s-%d: the controller answers %s, in-sync set of %d at partition epoch %d", partition->topic,
+                   partition->index, kafka_error_name(data->error_code), data->isr_count, data->partition_epoch);
+        item->told_error_code = data->error_code;
+    }
     land(alter, item);
     int32_t in_sync = partition->core.isr.committed.count;
     partition_runtime_apply(partition, &event);
@@ -286,32 +311,45 @@ static struct alter_partition_item *item_of(struct alter_partition_manager *alte
     return item;
 }
 
-/* True when the next request need not wait. */
-static bool take_response(struct alter_partition_manager *alter, const struct alter_partition_response *response) {
-    if (response->error_code != KAFKA_NONE) {
-        trace_info(AREA, "AlterPartition: the controller answers %s; trying again",
-                   kafka_error_name(response->error_code));
-        return false;
+/* A request that failed as a whole goes again and again; what it fails for is said once. */
+static void tell_failure(struct alter_partition_manager *alter, int error, int16_t error_code) {
+    if (error == alter->told_error && error_code == alter->told_error_code) {
+        return;
     }
-    bool is_clean = true;
+    alter->told_error = error;
+    alter->told_error_code = error_code;
+    if (error != 0) {
+        trace_info(AREA, "AlterPartition failed: %s; trying again", error_text(error));
+    } else if (error_code != KAFKA_NONE) {
+        trace_info(AREA, "AlterPartition: the controller answers %s; trying again", kafka_error_name(error_code));
+    }
+}
+
+/* Returns how long the next request waits: not at all when nothing was refused, as little as may be when something was
+ * taken, else longer than this one did. */
+static int64_t take_response(struct alter_partition_manager *alter, const struct alter_partition_response *response) {
+    int32_t taken = 0;
+    int32_t refused = 0;
     for (int32_t i = 0; i < response->topics_count; i++) {
         const struct alter_partition_response_topic_data *topic = &response->topics[i];
         for (int32_t k = 0; k < topic->partitions_count; k++) {
             struct alter_partition_item *item = item_of(alter, topic, topic->partitions[k].partition_index);
             if (item != NULL) {
-                is_clean = is_clean && topic->partitions[k].error_code == KAFKA_NONE;
+                taken += topic->partitions[k].error_code == KAFKA_NONE;
+                refused += topic->partitions[k].error_code != KAFKA_NONE;
                 take_partition(alter, item, &topic->partitions[k]);
             }
         }
     }
-    return is_clean && alter->in_flight == NULL;
+    bool is_clean = refused == 0 && alter->in_flight == NULL;
+    alter->retry_ms = is_clean || taken > 0 ? RETRY_MS : alter->retry_ms;
+    return is_clean ? 0 : alter->retry_ms;
 }
 
 static void on_alter_answer(void *context, int error, const uint8_t *body, size_t body_size) {
     struct alter_call *call = context;
     struct alter_partition_manager *alter = call->alter;
-    struct alter_partition_response response;
-    bool is_done = false;
+    struct alter_partition_response response = {0};
     free(call);
     if (alter == NULL) {
         return;
@@ -322,13 +360,13 @@ static void on_alter_answer(void *context, int error, const uint8_t *body, size_
         struct reader r = reader_of(body, body_size);
         error = alter_partition_response_decode(&r, alter->version, &arena, &response);
     }
-    if (error == 0) {
-        is_done = take_response(alter, &response);
-    } else {
-        trace_info(AREA, "AlterPartition failed: %s; trying again", error_text(error));
-    }
+    int16_t error_code = error == 0 ? response.error_code : KAFKA_NONE;
+    bool has_failed = error != 0 || error_code != KAFKA_NONE;
+    tell_failure(alter, error, error_code);
+    int64_t wait_ms = has_failed ? alter->retry_ms : take_response(alter, &response);
+    alter->retry_ms = wait_ms > 0 ? MIN(wait_ms * 2, RETRY_MS_MAX) : RETRY_MS;
     arena_deinit(&arena);
     alter->call = NULL;
     requeue(alter);
-    schedule(alter, is_done ? 0 : RETRY_MS);
+    schedule(alter, wait_ms);
 }

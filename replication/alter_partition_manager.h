@@ -20,6 +20,7 @@ struct alter_partition_item {
     enum alter_partition_state state;
     bool is_changed_meanwhile; /* proposed again while in flight */
     uint32_t proposal;         /* what was sent */
+    int16_t told_error_code;   /* how it was refused, and said so */
     struct fetcher_key key;
     struct alter_partition_item *prev, *next; /* queue */
     UT_hash_handle hh;                        /* in flight */
@@ -29,6 +30,8 @@ struct alter_partition_manager *alter_partition_manager_create(struct replica_ma
 void alter_partition_manager_destroy(struct alter_partition_manager *alter);
 /* The partition's proposed set goes with the next request. */
 void alter_partition_manager_submit(struct alter_partition_manager *alter, struct partition_runtime *partition);
+/* The controller or the registration of this broker is another one: what was refused need not wait any longer. */
+void alter_partition_manager_hurry(struct alter_partition_manager *alter);
 /* The partition goes away. */
 void alter_partition_manager_withdraw(struct alter_partition_manager *alter, struct partition_runtime *partition);
 

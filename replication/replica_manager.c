@@ -49,6 +49,7 @@ void replica_manager_destroy(struct replica_manager *manager) {
 
 void replica_manager_set_broker_epoch(struct replica_manager *manager, int64_t broker_epoch) {
     manager->broker_epoch = broker_epoch;
+    alter_partition_manager_hurry(manager->alter);
 }
 
 int64_t replica_manager_broker_epoch(const struct replica_manager *manager) {

@@ -524,7 +524,10 @@ int16_t replica_manager_update_metadata(struct replica_manager *manager, const s
     }
     struct arena arena;
     arena_init(&arena, SIZE_MAX);
-    image_set_controller(manager->image, request->controller_id);
+    if (image_controller(manager->image) != request->controller_id) {
+        image_set_controller(manager->image, request->controller_id);
+        alter_partition_manager_hurry(manager->alter);
+    }
     struct command_stamp stamp = stamp_of(manager, request->controller_epoch, request->broker_epoch);
     for (int32_t i = 0; i < request->ungrouped_partition_states_count; i++) {
         const struct update_metadata_request_update_metadata_partition_state *state =

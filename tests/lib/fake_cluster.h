@@ -45,10 +45,12 @@ struct fake_cluster {
     int32_t partition_epoch;
     int32_t isr[FAKE_BROKERS_MAX];
     int32_t isr_count;
-    bool is_new;                /* as LeaderAndIsr says it */
-    bool is_compacted;          /* the topic; read when a broker starts and when the log is made */
-    bool is_throttled;          /* the partition, everywhere; read when a broker starts */
-    int16_t refuse_isr_changes; /* Kafka error, 0: none */
+    bool is_new;                   /* as LeaderAndIsr says it */
+    bool is_compacted;             /* the topic; read when a broker starts and when the log is made */
+    bool is_throttled;             /* the partition, everywhere; read when a broker starts */
+    int16_t refuse_isr_changes;    /* Kafka error, 0: none */
+    int16_t refuse_alter_requests; /* AlterPartition as a whole */
+    int32_t alter_requests;        /* AlterPartition, that arrived */
     /* Hears of everything that reached a broker, after it did. NULL: nobody (transcript.h). */
     void (*on_fact)(void *context, const char *fact);
     void *fact_context;

@@ -287,7 +287,10 @@ static void serve_alter_partition(struct fake_call *call, struct arena *arena) {
     alter_partition_response_init(&response);
     alter_partition_response_topic_data_init(&topic);
     alter_partition_response_partition_data_init(&part);
-    part.error_code = change_isr(cluster, &request.topics[0].partitions[0]);
+    cluster->alter_requests++;
+    response.error_code = cluster->refuse_alter_requests;
+    part.error_code =
+        response.error_code != 0 ? response.error_code : change_isr(cluster, &request.topics[0].partitions[0]);
     snprintf(call->answer, sizeof call->answer, "the controller answers %s, partition epoch %d",
              kafka_error_name(part.error_code), cluster->partition_epoch);
     part.leader_id = cluster->leader;
@@ -299,7 +302,7 @@ static void serve_alter_partition(struct fake_call *call, struct arena *arena) {
     topic.partitions = &part;
     topic.partitions_count = 1;
     response.topics = &topic;
-    response.topics_count = 1;
+    response.topics_count = response.error_code == 0 ? 1 : 0;
     size_t size = alter_partition_response_encoded_size(&response, call->version);
     uint8_t *body = arena_alloc(arena, size);
     struct encoder e = encoder_of(body, size);

@@ -203,65 +203,6 @@ START_TEST(a_follower_ahead_of_its_leader_backs_off_and_goes_on) {
 }
 END_TEST
 
-static struct replica_status_counts counts_of(int32_t id) {
-    struct replica_status_counts counts;
-    replica_manager_count(c.brokers[id].replicas, &counts);
-    return counts;
-}
-
-START_TEST(a_silent_follower_leaves_the_in_sync_set_and_returns) {
-    create(3);
-    fake_cluster_lead(&c, 1, 123);
-    fake_append(&c, 1, 10, -1);
-    fake_cluster_run(&c, 1000);
-    c.brokers[3].is_cut = true;
-    fake_append(&c, 1, 10, -1);
-    fake_cluster_run(&c, FAKE_LAG_MS / 2);
-    ck_assert_int_eq(fake_high_watermark(&c, 1), 10); /* still waited for */
-    fake_cluster_run(&c, FAKE_LAG_MS * 3 / 2);
-    ck_assert_int_eq(fake_isr(&c), 12);
-    ck_assert_int_eq(fake_high_watermark(&c, 1), 20);
-    ck_assert_int_eq(counts_of(1).under_replicated, 1);
-    ck_assert_int_eq(counts_of(2).under_replicated, 0); /* the leader tells, alone */
-    ck_assert_int_eq(counts_of(1).isr_shrinks, 1);
-    c.brokers[3].is_cut = false;
-    fake_cluster_run(&c, 5000);
-    ck_assert_int_eq(fake_isr(&c), 123);
-    ck_assert_int_eq(fake_log_end(&c, 3), 20);
-    ck_assert_int_eq(counts_of(1).under_replicated, 0);
-    ck_assert_int_eq(counts_of(1).isr_expands, 1);
-    ck_assert_int_eq(replica_manager_traffic(c.brokers[1].replicas)->messages_in, 20);
-    ck_assert_int_eq(replica_manager_traffic(c.brokers[3].replicas)->replication_bytes_in,
-                     replica_manager_traffic(c.brokers[1].replicas)->bytes_in);
-}
-END_TEST
-
-START_TEST(followers_return_although_the_partition_is_idle_and_changes_go_one_at_a_time) {
-    create(5);
-    fake_cluster_lead(&c, 1, 1);
-    fake_append(&c, 1, 10, 1);
-    fake_cluster_run(&c, 2000);
-    ck_assert_int_eq(c.isr_count, 5);
-    for (int32_t id = 2; id <= 5; id++) {
-        ck_assert(fake_logs_equal(&c, 1, id));
-    }
-}
-END_TEST
-
-START_TEST(a_refused_return_is_tried_again_by_the_periodic_look) {
-    create(2);
-    c.refuse_isr_changes = KAFKA_INELIGIBLE_REPLICA;
-    fake_cluster_lead(&c, 1, 1);
-    fake_append(&c, 1, 10, 1);
-    fake_cluster_run(&c, 2000);
-    ck_assert_int_eq(fake_isr(&c), 1);
-    ck_assert_int_ge(counts_of(1).isr_failures, 1);
-    c.refuse_isr_changes = 0;
-    fake_cluster_run(&c, FAKE_LAG_MS);
-    ck_assert_int_eq(fake_isr(&c), 12);
-}
-END_TEST
-
 START_TEST(rule_15_acks_all_needs_min_insync_replicas_and_the_high_watermark_too) {
     fake_cluster_create(&c, 3, 2);
     c.refuse_isr_changes = KAFKA_INELIGIBLE_REPLICA;
@@ -614,9 +555,6 @@ int main(void) {
         TEST(a_diverging_follower_does_not_move_the_high_watermark),
         TEST(kip_320_a_follower_fenced_by_a_newer_leader_epoch_waits_for_its_command),
         TEST(a_follower_ahead_of_its_leader_backs_off_and_goes_on),
-        TEST(a_silent_follower_leaves_the_in_sync_set_and_returns),
-        TEST(followers_return_although_the_partition_is_idle_and_changes_go_one_at_a_time),
-        TEST(a_refused_return_is_tried_again_by_the_periodic_look),
         TEST(rule_15_acks_all_needs_min_insync_replicas_and_the_high_watermark_too),
         TEST(a_follower_that_missed_the_leaders_start_begins_there),
         TEST(a_follower_begins_inside_a_batch_where_the_leader_does),
