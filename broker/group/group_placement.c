@@ -41,13 +41,13 @@ void group_runtime_set_partition_count(struct group_runtime *runtime, struct uui
 
 int32_t group_runtime_partition(struct group_runtime *runtime, struct str group_id) {
     const struct image_topic *topic = image_topic(runtime->image, STR_LITERAL(GROUP_TOPIC));
-    if (topic == NULL) {
-        return group_partition_of(group_id, runtime->config.topic_partitions);
+    /* A controller that takes over names partitions to their leaders before it tells of topics: with a shard here the
+     * topic is there, whatever the image knows. */
+    bool is_there = topic != NULL || runtime->shards != NULL;
+    if (!is_there || runtime->config.ask_partition_count == NULL) {
+        return group_partition_of(group_id, topic != NULL ? topic->partition_count : runtime->config.topic_partitions);
     }
-    if (runtime->config.ask_partition_count == NULL) {
-        return group_partition_of(group_id, topic->partition_count);
-    }
-    bool is_another_topic = !uuid_is_zero(topic->id) && !uuid_is_zero(runtime->counted_topic_id) &&
+    bool is_another_topic = topic != NULL && !uuid_is_zero(topic->id) && !uuid_is_zero(runtime->counted_topic_id) &&
                             !uuid_equal(topic->id, runtime->counted_topic_id);
     if (runtime->partition_count == 0 || is_another_topic) {
         group_runtime_ask_partition_count(runtime);

@@ -11,6 +11,7 @@
 #include "broker/group/group_records.h"
 #include "broker/group/group_runtime_internal.h"
 #include "broker/log/log.h"
+#include "broker/protocol/message_set.h"
 #include "replication/replica_manager.h"
 
 #define AREA "kafka.coordinator.group.GroupMetadataManager"
@@ -148,9 +149,30 @@ static void take_record(struct group_load *load, const struct record_batch *batc
     }
 }
 
+static bool take_batch(struct group_load *load, struct slice bytes, const struct record_batch *batch);
+
+/* A message of before Kafka 0.11, or several in one wrapper: an offset that is still subscribed outlives every upgrade
+ * of its cluster. Inside a wrapper that was cleaned the offsets may have gaps, which close towards its end here;
+ * nothing depends on them but their order. */
+static bool take_message(struct group_load *load, struct slice bytes, const struct record_batch *message) {
+    const struct record_workspace *workspace = load->runtime->workspace;
+    struct message_set_verdict verdict;
+    struct record_batch batch;
+    message_set_up_convert(bytes, INT32_MAX, load->runtime->workspace, &verdict);
+    struct slice converted = {workspace->converted.data, (int32_t)workspace->converted.size};
+    if (verdict.error_code != 0 || record_batch_decode(converted.data, (size_t)converted.size, &batch) != 0) {
+        return false;
+    }
+    batch.base_offset = message->last_offset - batch.record_count + 1;
+    return take_batch(load, converted, &batch);
+}
+
 static bool take_batch(struct group_load *load, struct slice bytes, const struct record_batch *batch) {
     struct record_workspace *workspace = load->runtime->workspace;
-    if (batch->magic != 2 || !record_batch_crc_is_valid(bytes, batch)) {
+    if (batch->magic < 2) {
+        return take_message(load, bytes, batch);
+    }
+    if (!record_batch_crc_is_valid(bytes, batch)) {
         return false;
     }
     if (record_batch_is_control(batch)) {

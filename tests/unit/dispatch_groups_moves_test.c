@@ -2,6 +2,8 @@
 #include <stdio.h>
 
 #include "broker/group/group_runtime_internal.h"
+#include "broker/log/log_internal.h"
+#include "broker/protocol/message_set.h"
 #include "tests/unit/dispatch_groups_fixture.h"
 
 /* ---- The partition comes and goes ---- */
@@ -45,6 +47,54 @@ START_TEST(thousands_of_records_are_loaded_piece_by_piece) {
     ck_assert_int_eq(fetch(STR_LITERAL("group-399"), false, &error), 3999);
     ck_assert_int_eq(fetch(STR_LITERAL("group-1199"), false, &error), 3599);
     end();
+}
+END_TEST
+
+/* What the log holds becomes what a cluster of before Kafka 0.11 would have written. */
+static void age_log(int8_t magic) {
+    struct log *log = log_manager_find(fx.logs, "__consumer_offsets", 0);
+    struct record_workspace *workspace = record_workspace_create();
+    struct log_read_info read;
+    struct log_append_info info;
+    struct records aged;
+    uint8_t bytes[4096];
+    ck_assert_int_eq(log_read(log, 0, sizeof bytes, log_end_offset(log), true, &read), 0);
+    ck_assert_int_eq(disk_read(read.records.file, bytes, (size_t)read.records.size, read.records.position),
+                     read.records.size);
+    disk_file_unref(read.records.file);
+    struct slice batches = {bytes, (int32_t)read.records.size};
+    ck_assert_int_eq(record_batch_down_convert(batches, magic, 0, &fx.arena, workspace, &aged), 0);
+    record_workspace_destroy(workspace);
+    int64_t end = log_end_offset(log);
+    ck_assert_int_eq(log_truncate_fully_and_start_at(log, 0), 0);
+    struct slice messages = {aged.data, aged.size};
+    ck_assert_int_eq(log_append_as_follower(log, messages, &info), 0);
+    ck_assert_int_eq(log_end_offset(log), end);
+}
+
+static void load_aged(int8_t magic, int8_t codec) {
+    coordinate();
+    int16_t error;
+    fx.groups->config.compression_codec = codec;
+    commit(G, NOBODY, -1, T, 41, STR_LITERAL("note"));
+    commit(G, NOBODY, -1, T, 42, STR_LITERAL("note"));
+    commit(STR_LITERAL("other"), NOBODY, -1, T, 7, NOBODY);
+    lose_partition(2);
+    memory_run(fx.world);
+    age_log(magic);
+    become_leader("__consumer_offsets", alone, 1, 3);
+    memory_run(fx.world);
+    ck_assert_int_eq(fetch(G, false, &error), 42);
+    ck_assert_int_eq(fetch(STR_LITERAL("other"), false, &error), 7);
+    ck_assert_int_eq(group_runtime_group_count(fx.groups), 2);
+    end();
+}
+
+START_TEST(offsets_in_messages_of_before_record_batches_are_loaded) {
+    load_aged(1, CODEC_NONE);
+    load_aged(1, CODEC_GZIP);
+    load_aged(0, CODEC_NONE);
+    load_aged(0, CODEC_GZIP);
 }
 END_TEST
 
@@ -195,10 +245,31 @@ START_TEST(a_group_keeps_to_the_partitions_that_are_registered_whatever_the_imag
 }
 END_TEST
 
+/* A new controller names partitions to their leaders, and tells of the topic afterwards. */
+START_TEST(a_group_keeps_to_the_partitions_that_are_registered_also_before_the_image_knows_the_topic) {
+    coordinate();
+    struct image *nothing = image_create();
+    fx.groups->image = nothing;
+    fx.groups->config.ask_partition_count = note_question;
+    times_asked = 0;
+    int16_t error;
+    fetch(G, false, &error);
+    ck_assert_int_eq(error, KAFKA_COORDINATOR_NOT_AVAILABLE);
+    ck_assert_int_eq(times_asked, 1);
+    group_runtime_set_partition_count(fx.groups, TOPIC_ID, 1);
+    ck_assert_int_eq(fetch(G, false, &error), -1);
+    ck_assert_int_eq(error, KAFKA_NONE);
+    fx.groups->image = fx.image;
+    image_destroy(nothing);
+    end();
+}
+END_TEST
+
 int main(void) {
     static const struct test tests[] = {
         TEST(rule_34_a_new_coordinator_knows_what_the_log_holds),
         TEST(thousands_of_records_are_loaded_piece_by_piece),
+        TEST(offsets_in_messages_of_before_record_batches_are_loaded),
         TEST(while_it_loads_nothing_is_served_but_heartbeats),
         TEST(m27_what_is_loaded_is_served_once_it_is_replicated),
         TEST(a_join_that_waits_is_sent_elsewhere_when_the_partition_is_lost),
@@ -206,6 +277,7 @@ int main(void) {
         TEST(a_leader_that_was_replaced_answers_its_commits_with_not_coordinator),
         TEST(without_its_session_a_coordinator_serves_nothing),
         TEST(a_group_keeps_to_the_partitions_that_are_registered_whatever_the_image_knows_of_them),
+        TEST(a_group_keeps_to_the_partitions_that_are_registered_also_before_the_image_knows_the_topic),
     };
     return run_tests("dispatch_groups_moves", tests, ARRAY_SIZE(tests));
 }
