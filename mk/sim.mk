@@ -32,8 +32,8 @@ sim: $(BUILD)/tests/sim
 
 # Mutants: bugs Kafka once had (reliability.md), each behind #ifdef MUTANT_Mn at the expression it concerns. Only the
 # files that name a mutant are compiled for it, and linked before the library, whose own objects then stay out. The
-# simulator must find every one; what lives is named, and fails. From M31 on they are bugs of groups and of the cleaner
-# that nobody has had yet.
+# simulator must find every one; what lives is named, and fails. M31 to M36 are bugs of groups and of the cleaner that
+# nobody has had yet; from M37 on they were ours.
 MUTANT_SEEDS := 3000
 MUTANTS := $(shell grep -rhoE 'ifdef MUTANT_M[0-9]+' broker replication coordinator-client | sed 's/.*_//' | sort -uV)
 RUN_MUTANT = tests/simulation/run-mutant $(1) $(BUILD)/mutants/$(1) $(MUTANT_SEEDS) \
