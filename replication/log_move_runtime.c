@@ -412,6 +412,11 @@ void log_move_runtime_resume(struct partition_runtime *partition) {
         return;
     }
     struct log_move_runtime *move = partition->move != NULL ? partition->move : add(partition);
+    int error = log_manager_revise_future(manager->logs, partition->topic, partition->index);
+    if (error != 0) {
+        fail_target(move, error);
+        return;
+    }
     move->core.is_running = true;
     kick(move);
 }

@@ -162,8 +162,10 @@ int manager_opening_settle(struct log_manager *manager, struct log_opening *open
         manager->directories[opening->directory].log_count++;
     }
     if (opening->log != NULL && opening->is_future) {
-        entry->future =
-            (struct future_log){.log = opening->log, .directory = opening->directory, .serial = manager->next_serial++};
+        entry->future = (struct future_log){.log = opening->log,
+                                            .directory = opening->directory,
+                                            .serial = manager->next_serial++,
+                                            .was_found = !manager->is_loaded};
     } else if (opening->log != NULL && opening->is_rival) {
         error = manager_settle_rivals(manager, entry, opening->log, opening->directory);
     } else if (opening->log != NULL) {

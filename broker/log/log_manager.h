@@ -106,6 +106,10 @@ struct log *log_manager_find_future(const struct log_manager *manager, const cha
 int log_manager_create_future(struct log_manager *manager, const char *topic, int32_t partition, struct str path,
                               struct log **ret_log);
 int log_manager_delete_future(struct log_manager *manager, const char *topic, int32_t partition);
+/* Before a copy is gone on with. One that was found at the start may be of before a cleaning, made while its directory
+ * was not there: it has records whose tombstones are gone from the log. Where that may be it is emptied. On an error
+ * the future log is fenced. */
+int log_manager_revise_future(struct log_manager *manager, const char *topic, int32_t partition);
 /* Reads batches of the log from `offset` on, at most `bytes` unless the first alone is larger, in the background;
  * config.on_future_read tells. 0, or the log's error. */
 int log_manager_read_for_future(struct log_manager *manager, const char *topic, int32_t partition, int64_t offset,

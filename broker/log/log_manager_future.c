@@ -156,6 +156,19 @@ int log_manager_delete_future(struct log_manager *manager, const char *topic, in
     return error;
 }
 
+int log_manager_revise_future(struct log_manager *manager, const char *topic, int32_t partition) {
+    struct managed_log *entry = manager_find_entry(manager, topic, partition);
+    if (entry == NULL || entry->log == NULL || !manager_has_future(manager, entry) || !entry->future.was_found) {
+        return 0;
+    }
+    entry->future.was_found = false;
+    if (!entry->log->config.compact && entry->log->clean_offset < 0) {
+        return 0;
+    }
+    trace_info(AREA, "The copy %s of a log that is cleaned begins anew", log_directory(entry->future.log));
+    return log_truncate_fully_and_start_at(entry->future.log, entry->log->start_offset);
+}
+
 /* A piece of a log on its way through a worker. */
 struct read_job {
     struct manager_link *link;

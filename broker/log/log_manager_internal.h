@@ -57,6 +57,7 @@ struct future_log {
     int32_t directory;
     int64_t serial;
     bool is_loading;
+    bool was_found; /* at the start, and nobody went on with it yet */
 };
 
 /* One partition: its log, or only what the checkpoints say of it. */

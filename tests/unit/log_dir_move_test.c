@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include "broker/base/check.h"
+#include "broker/log/compaction.h"
 #include "broker/protocol/errors.h"
+#include "replication/log_move_runtime.h"
 #include "replication/partition_runtime.h"
 #include "tests/lib/fake_cluster.h"
 #include "tests/lib/runner.h"
@@ -173,6 +175,65 @@ START_TEST(a_restart_goes_on_with_a_move) {
 }
 END_TEST
 
+/* All there is, as the cleaner would, on a broker that is down. */
+static void clean_at_home(const struct log_config *config) {
+    static const struct compaction_limits limits = {
+        .map_bytes_max = 1 << 20, .map_load_factor = 0.9, .io_buffer_bytes = 4096};
+    char *directory = xasprintf("%s/t-0", c.brokers[1].directory);
+    struct log *log = test_log_open(disk_posix(), &c.clock.base, directory, config, 0, false);
+    ck_assert_int_eq(log_roll(log), 0);
+    int64_t end = log_end_offset(log);
+    int64_t size = log_size_bytes(log);
+    struct compaction_range range = log_cleanable_range(log, -1, end, c.clock.wall_ms);
+    struct compaction *compaction;
+    ck_assert_int_eq(compaction_begin(log, &range, &limits, c.clock.wall_ms, &compaction), 0);
+    for (enum compaction_state state; (state = compaction_work(compaction, 1 << 20)) != COMPACTION_DONE;) {
+        ck_assert_int_ne(state, COMPACTION_FAILED);
+        if (state == COMPACTION_REPLACES) {
+            ck_assert_int_eq(log_replace_segments(log, compaction), 0);
+        }
+    }
+    compaction_destroy(compaction, true);
+    ck_assert_int_lt(log_size_bytes(log), size / 5);
+    ck_assert_int_eq(log_close(log), 0);
+    log_destroy(log);
+    free(directory);
+}
+
+/* The copy's directory was not there, so that the cleaner did not wait for it. What it took would be in the copy. */
+START_TEST(a_copy_from_before_a_cleaning_begins_anew) {
+    begin_slowly();
+    struct log_config config = *log_get_config(future());
+    config.compact = true;
+    fake_broker_kill(&c, 1);
+    clean_at_home(&config);
+    c.is_compacted = true;
+    fake_broker_start(&c, 1);
+    fake_cluster_lead(&c, 2, 12);
+    int64_t size = log_size_bytes(fake_partition(&c, 1)->log);
+    fake_cluster_run(&c, 2000);
+    ck_assert_ptr_null(future());
+    ck_assert(is_in(spare()));
+    ck_assert_int_eq(log_size_bytes(fake_partition(&c, 1)->log), size);
+}
+END_TEST
+
+/* Nobody cleans it while its copy is there, so that this is the last time it need be asked. */
+START_TEST(a_copy_that_began_anew_is_gone_on_with_when_its_replica_is_commanded_again) {
+    begin_slowly();
+    fake_broker_kill(&c, 1);
+    c.is_compacted = true;
+    fake_broker_start(&c, 1);
+    replica_manager_set_move_rate(replicas(), TRICKLE);
+    fake_cluster_lead(&c, 2, 12);
+    fake_cluster_run(&c, 1000);
+    int64_t end = log_end_offset(future());
+    ck_assert_int_gt(end, 0);
+    log_move_runtime_resume(fake_partition(&c, 1));
+    ck_assert_int_eq(log_end_offset(future()), end);
+}
+END_TEST
+
 /* A power cut may leave a copy without it, since it is synced with the first flush only. */
 START_TEST(a_copy_that_lost_its_topic_id_has_it_again_when_it_takes_the_place) {
     begin_slowly();
@@ -322,6 +383,8 @@ int main(void) {
         TEST(errors_are_kafkas),
         TEST(a_replica_that_is_not_here_yet_is_made_where_it_was_asked_for),
         TEST(a_restart_goes_on_with_a_move),
+        TEST(a_copy_from_before_a_cleaning_begins_anew),
+        TEST(a_copy_that_began_anew_is_gone_on_with_when_its_replica_is_commanded_again),
         TEST(a_copy_that_lost_its_topic_id_has_it_again_when_it_takes_the_place),
         TEST(a_copy_waits_where_the_log_ends_in_a_gap),
         TEST(a_copy_of_a_doubtful_log_waits_until_that_is_settled),
