@@ -211,19 +211,8 @@ static int create_log(struct log_manager *manager, const char *topic, int32_t pa
         log_manager_delete_future(manager, topic, partition);
     }
     manager_forget_preferred(manager, entry);
-    /* What a checkpoint said of an earlier log of this name is not true of the new one, and a file that says it still,
-     * or may do so because it is being written, would be believed after a crash: segments left unchecked below the old
-     * recovery point, records hidden below the old start, others exposed below the old high watermark. */
-    bool was_told = entry->told.directory >= 0; /* whichever directory was read last */
-    int error = 0;
     manager_forget_checkpoints(entry);
-    for (int kind = 0; error == 0 && kind < CHECKPOINT_KINDS; kind++) {
-        bool is_being_written = manager->directories[directory].checkpoints[kind].is_being_written;
-        if (is_being_written ||
-            (was_told && manager_checkpoint_may_be_stale(manager, directory, (enum checkpoint_kind)kind))) {
-            error = manager_write_checkpoint(manager, directory, (enum checkpoint_kind)kind);
-        }
-    }
+    int error = manager_correct_checkpoints(manager, entry, directory);
     char path[LOG_PATH_SIZE];
     path_join(path, manager->directories[directory].path, entry->key);
     error = error != 0 ? error : manager->disk->ops->make_directory(manager->disk, path);

@@ -61,7 +61,7 @@ static void note_offset(struct managed_log *entry, int32_t directory, enum check
 
 bool manager_checkpoint_may_be_stale(const struct log_manager *manager, int32_t directory, enum checkpoint_kind kind) {
     const struct log_checkpoint *checkpoint = &manager->directories[directory].checkpoints[kind];
-    return checkpoint->is_being_written || checkpoint->decided.size == 0;
+    return checkpoint->is_being_written || (checkpoint->decided.size == 0 && !checkpoint->was_absent);
 }
 
 void manager_forget_checkpoints(struct managed_log *entry) {
@@ -92,6 +92,7 @@ static int read_checkpoint(struct log_manager *manager, int32_t directory, enum 
         }
     }
     byte_buffer_deinit(&text);
+    manager->directories[directory].checkpoints[kind].was_absent = error == ERR_NOT_FOUND;
     if (error == ERR_CORRUPT) {
         /* Kafka goes on without: recovery then begins at 0, high watermarks and starts come back from the leaders. */
         trace_warn("kafka.log.LogManager", "The checkpoint %s is malformed and taken to be empty", path);
@@ -159,6 +160,7 @@ static bool decide(struct log_checkpoint *checkpoint, const struct byte_buffer *
     }
     decided->size = 0;
     byte_buffer_append(decided, text->data, text->size);
+    checkpoint->was_absent = false;
     return true;
 }
 
@@ -173,6 +175,21 @@ int manager_write_checkpoint(struct log_manager *manager, int32_t directory, enu
     byte_buffer_deinit(&text);
     if (error != 0) {
         place->checkpoints[kind].decided.size = 0; /* nobody knows what it says */
+    }
+    return error;
+}
+
+/* A file that says something of an earlier log of the name, or may do so because it is being written, would be believed
+ * after a crash: segments left unchecked below the old recovery point, records hidden below the old start, others
+ * exposed below the old high watermark. Whether it does is not asked: the table forgets what was read of a log once
+ * that is deleted, wherever else something was said of it. */
+int manager_correct_checkpoints(struct log_manager *manager, struct managed_log *entry, int32_t directory) {
+    int error = 0;
+    entry->told.directory = -1;
+    for (int kind = 0; error == 0 && kind < CHECKPOINT_KINDS; kind++) {
+        if (manager_checkpoint_may_be_stale(manager, directory, (enum checkpoint_kind)kind)) {
+            error = manager_write_checkpoint(manager, directory, (enum checkpoint_kind)kind);
+        }
     }
     return error;
 }

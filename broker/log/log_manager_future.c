@@ -89,21 +89,8 @@ static char *future_name(struct log_manager *manager, const struct managed_log *
     return name;
 }
 
-/* What a checkpoint says of an earlier log of this partition in this directory was not said of the new one (as when a
- * log is made, in log_manager.c). */
-static int correct_checkpoints(struct log_manager *manager, struct managed_log *entry, int32_t directory) {
-    int error = 0;
-    entry->told.directory = -1;
-    for (int kind = 0; error == 0 && kind < CHECKPOINT_KINDS; kind++) {
-        if (manager_checkpoint_may_be_stale(manager, directory, (enum checkpoint_kind)kind)) {
-            error = manager_write_checkpoint(manager, directory, (enum checkpoint_kind)kind);
-        }
-    }
-    return error;
-}
-
 static int open_future(struct log_manager *manager, struct managed_log *entry, int32_t directory) {
-    int error = correct_checkpoints(manager, entry, directory);
+    int error = manager_correct_checkpoints(manager, entry, directory);
     if (error != 0) {
         return error;
     }

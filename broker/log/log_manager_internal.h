@@ -26,6 +26,7 @@ enum checkpoint_kind {
 struct log_checkpoint {
     struct replaced_file *file;
     struct byte_buffer decided; /* what the file says, or will when writes under way are done; empty at first */
+    bool was_absent;            /* at the start, and nothing was written since */
     bool is_being_written;      /* by a worker */
     bool is_wanted_again;       /* when that is done */
 };
@@ -229,6 +230,8 @@ void manager_forget_checkpoints(struct managed_log *entry);
 /* Whether the file may tell of a log that is not there: because it is what was read at the start, or a content of
  * before is still on its way. */
 bool manager_checkpoint_may_be_stale(const struct log_manager *manager, int32_t directory, enum checkpoint_kind kind);
+/* Before a log is made in the directory, or a future log: writes what may tell of an earlier one of that name. */
+int manager_correct_checkpoints(struct log_manager *manager, struct managed_log *entry, int32_t directory);
 int manager_read_checkpoints(struct log_manager *manager, int32_t directory);
 
 /* meta.properties of one directory; ERR_NOT_FOUND, ERR_INVALID with a message, or the disk's error. */

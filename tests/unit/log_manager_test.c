@@ -227,6 +227,29 @@ START_TEST(what_a_directory_says_of_a_log_that_left_it_is_not_believed_of_its_ne
 }
 END_TEST
 
+/* The same, and the log that left is deleted before the directory it left says something else: its name is in no table
+ * any more, and in that directory's files still. */
+START_TEST(what_a_directory_says_of_a_log_that_was_deleted_elsewhere_is_not_believed_of_its_successor) {
+    log_manager_prefer_directory(manager, "t", 0, str_from(directories[1]));
+    append(make_log("t", 0), 5);
+    kill_broker();
+    write_text(directories[0], "recovery-point-offset-checkpoint", "0\n1\nt 0 1000\n");
+    write_text(directories[0], "log-start-offset-checkpoint", "0\n1\nt 0 500\n");
+    start();
+    ck_assert_int_eq(place_of("t", 0), 'b');
+    ck_assert_int_eq(log_manager_delete(manager, "t", 0), 0);
+    log_manager_prefer_directory(manager, "t", 0, str_from(directories[0]));
+    append(make_log("t", 0), 6);
+    ck_assert_int_eq(place_of("t", 0), 'a');
+    kill_broker();
+    start();
+    struct log *log = log_manager_find(manager, "t", 0);
+    ck_assert_int_eq(log_start_offset(log), 0);
+    ck_assert_int_eq(log_end_offset(log), 6);
+    ck_assert_int_eq(log_recovery_point(log), 0);
+}
+END_TEST
+
 START_TEST(rule_32_the_start_checkpoint_lists_only_starts_above_the_first_segment) {
     log_config.segment_bytes = 300;
     stop_broker();
@@ -349,6 +372,7 @@ int main(void) {
         TEST(a_log_is_not_given_up_for_a_later_one_in_a_directory_that_is_lost),
         TEST(what_another_directory_says_of_a_moved_log_is_not_believed),
         TEST(what_a_directory_says_of_a_log_that_left_it_is_not_believed_of_its_next_one),
+        TEST(what_a_directory_says_of_a_log_that_was_deleted_elsewhere_is_not_believed_of_its_successor),
         TEST(rule_32_the_start_checkpoint_lists_only_starts_above_the_first_segment),
         TEST(rule_39_only_meta_properties_of_version_0_and_this_cluster_are_valid),
         TEST(rule_29_the_clean_mark_goes_before_serving_and_comes_back_last),
