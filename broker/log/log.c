@@ -153,6 +153,7 @@ void log_destroy(struct log *log) {
         segment_destroy(log->segments[i]);
     }
     free(log->segments);
+    sync_outcome_unref(log->sync_outcome);
     epoch_cache_deinit(&log->epochs);
     producer_state_deinit(&log->producers);
     if (log->owns_workspace) {

@@ -1,10 +1,45 @@
 /* Making a log durable: which files to sync, the syncs, and what may be believed afterwards. */
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "broker/base/check.h"
 #include "broker/base/errors.h"
 #include "broker/log/log_internal.h"
+
+struct sync_outcome {
+    pthread_mutex_t
+        mutex; /* held by whoever syncs, so that nobody asks between the system's answer and our note of it */
+    int error;
+    int32_t references; /* atomic */
+};
+
+struct sync_outcome *sync_outcome_create(void) {
+    struct sync_outcome *outcome = xcalloc(1, sizeof *outcome);
+    CHECK(pthread_mutex_init(&outcome->mutex, NULL) == 0);
+    outcome->references = 1;
+    return outcome;
+}
+
+static struct sync_outcome *sync_outcome_ref(struct sync_outcome *outcome) {
+    __atomic_add_fetch(&outcome->references, 1, __ATOMIC_RELAXED);
+    return outcome;
+}
+
+struct sync_outcome *sync_outcome_unref(struct sync_outcome *outcome) {
+    if (outcome != NULL && __atomic_sub_fetch(&outcome->references, 1, __ATOMIC_ACQ_REL) == 0) {
+        pthread_mutex_destroy(&outcome->mutex);
+        free(outcome);
+    }
+    return NULL;
+}
+
+int sync_outcome_error(struct sync_outcome *outcome) {
+    pthread_mutex_lock(&outcome->mutex);
+    int error = outcome->error;
+    pthread_mutex_unlock(&outcome->mutex);
+    return error;
+}
 
 static void add_file(struct log_flush *flush, struct disk_file *file) {
     if (flush->count == flush->capacity) {
@@ -80,6 +115,7 @@ bool log_flush_begin(struct log *log, int64_t offset, struct log_flush *ret_flus
                                     .disk = log->place.disk,
                                     .directory = xstrdup(log->place.directory),
                                     .sync_parent = !log->parent_is_synced,
+                                    .outcome = sync_outcome_ref(log->sync_outcome),
                                     .offset = offset,
                                     .truncations = log->truncations};
     doubt_flushes_in_flight(log);
@@ -108,7 +144,7 @@ bool log_flush_begin(struct log *log, int64_t offset, struct log_flush *ret_flus
     return is_wanted;
 }
 
-void log_flush_run(struct log_flush *flush) {
+static void sync_everything(struct log_flush *flush) {
     if (flush->epochs != NULL && flush->error == 0) {
         file_write_run(flush->epochs);
         flush->error = flush->epochs->error;
@@ -128,6 +164,15 @@ void log_flush_run(struct log_flush *flush) {
     }
 }
 
+void log_flush_run(struct log_flush *flush) {
+    struct sync_outcome *outcome = flush->outcome;
+    pthread_mutex_lock(&outcome->mutex);
+    flush->error = flush->error != 0 ? flush->error : outcome->error;
+    sync_everything(flush);
+    outcome->error = outcome->error != 0 ? outcome->error : flush->error;
+    pthread_mutex_unlock(&outcome->mutex);
+}
+
 void log_flush_discard(struct log_flush *flush) {
     for (int32_t i = 0; i < flush->count; i++) {
         disk_file_unref(flush->files[i]);
@@ -135,6 +180,7 @@ void log_flush_discard(struct log_flush *flush) {
     if (flush->epochs != NULL) {
         file_write_destroy(flush->epochs);
     }
+    flush->outcome = sync_outcome_unref(flush->outcome);
     free(flush->files);
     free(flush->directory);
     flush->epochs = NULL;

@@ -40,6 +40,14 @@ struct log_hooks {
     void *context;
 };
 
+/* What any sync of a log's files failed with, for all of them: the system tells it once per open file, and whoever asks
+ * after that hears that all is well. Reference-counted, since a flush may outlive its log. */
+struct sync_outcome;
+struct sync_outcome *sync_outcome_create(void);
+struct sync_outcome *sync_outcome_unref(struct sync_outcome *outcome); /* returns NULL */
+/* The first error, 0 none. Waits for a flush that a worker has under way. */
+int sync_outcome_error(struct sync_outcome *outcome);
+
 struct log {
     struct log_place place;
     struct clock *clock;
@@ -58,8 +66,9 @@ struct log {
     int64_t start_offset;
     int64_t end_offset;
     int64_t recovery_point;
-    int64_t clean_offset;      /* everything below was compacted; -1 unknown */
-    int64_t truncations;       /* counts them, so that a flush that ran meanwhile is not believed */
+    int64_t clean_offset; /* everything below was compacted; -1 unknown */
+    int64_t truncations;  /* counts them, so that a flush that ran meanwhile is not believed */
+    struct sync_outcome *sync_outcome;
     int32_t flushes_in_flight; /* begun, not yet finished: what they call synced need not be */
     int64_t last_flush_ms;
     int64_t recovered_end;      /* while loading: where the batches of the segment looked at end */
@@ -157,6 +166,7 @@ struct log_flush {
     char *directory;  /* to sync */
     bool sync_parent; /* and the one it lies in: the log is new */
     struct disk *disk;
+    struct sync_outcome *outcome;
     int64_t offset; /* the recovery point it leads to */
     int64_t truncations;
     struct file_write

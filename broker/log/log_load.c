@@ -471,6 +471,7 @@ int log_open(const struct log_open_options *options, struct log **ret_log) {
     log->owns_workspace = options->workspace == NULL;
     log->workspace = log->owns_workspace ? record_workspace_create() : options->workspace;
     log_set_config(log, &options->config);
+    log->sync_outcome = sync_outcome_create();
     epoch_cache_init(&log->epochs, &log->place);
     producer_state_init(&log->producers);
     log_forget_places(log);

@@ -81,6 +81,9 @@ static int truncate_last_segment(struct log *log, int64_t offset) {
         error = segment_truncate(segment, offset, clock_wall_ms(log->clock));
     }
     if (error == 0) {
+        error = sync_outcome_error(log->sync_outcome); /* of its file a flush may have been told before */
+    }
+    if (error == 0) {
         error = transaction_index_truncate(&log->place, segment->base_offset, offset);
     }
     log->end_offset = offset;

@@ -11,6 +11,7 @@ struct faulty_file {
     struct disk_file base; /* first, so that the two pointers are one */
     struct disk_file *inner;
     char *path;
+    bool has_told; /* that writes were lost */
 };
 
 static struct faulty_disk *disk_of(struct disk *disk) {
@@ -21,9 +22,12 @@ static struct faulty_file *file_of(struct disk_file *file) {
     return CONTAINER_OF(file, struct faulty_file, base);
 }
 
+static bool begins_like(const char *path, const char *beginning) {
+    return beginning != NULL && strncmp(path, beginning, strlen(beginning)) == 0;
+}
+
 static int fault(struct disk *base, const char *path) {
-    const struct faulty_disk *disk = disk_of(base);
-    return disk->broken != NULL && strncmp(path, disk->broken, strlen(disk->broken)) == 0 ? disk->error : 0;
+    return begins_like(path, disk_of(base)->broken) ? disk_of(base)->error : 0;
 }
 
 static int file_fault(struct disk_file *file) {
@@ -77,8 +81,14 @@ static int faulty_write(struct disk_file *file, const void *from, size_t size, i
 }
 
 static int faulty_sync(struct disk_file *file) {
+    const struct faulty_disk *disk = disk_of(file->disk);
+    struct faulty_file *faulty = file_of(file);
     int error = file_fault(file);
     count_sync(file->disk);
+    if (error == 0 && begins_like(faulty->path, disk->lossy) && !faulty->has_told) {
+        faulty->has_told = true;
+        error = disk->error;
+    }
     return error;
 }
 

@@ -9,6 +9,7 @@ struct faulty_disk {
     struct disk *inner;
     const char *broken; /* every operation on a path that begins like this fails; NULL: none does */
     int error;          /* with this */
+    const char *lossy;  /* so does the first sync, and only that, of each open file whose path begins like this */
     int64_t space;      /* bytes that may still be written; -1 no bound. Beyond: half is written, ERR_NO_SPACE */
     const bool *is_worker;
     int64_t loop_syncs; /* syncs, of files and directories, while *is_worker is false */

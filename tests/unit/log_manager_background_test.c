@@ -1,5 +1,6 @@
 /* What the log manager leaves to workers, on real directories: checkpoints, epoch files, flushes. When each is written,
  * that no old content comes after a new one, and who waits for it. */
+#include "broker/log/log_internal.h"
 #include "tests/unit/log_manager_fixture.h"
 
 START_TEST(checkpoints_are_written_at_their_intervals_and_after_the_start_only) {
@@ -296,6 +297,52 @@ START_TEST(a_clean_mark_does_not_believe_a_flush_that_is_still_under_way) {
 }
 END_TEST
 
+/* What was written to a log is lost, and a worker is told so, who is the only one the kernel tells; the loop does not
+ * know yet. The flush is the caller's to finish. */
+static struct log *lose_writes(struct log_flush *ret_flush) {
+    struct log *log = make_log("t", 0);
+    append(log, 3);
+    ck_assert(log_flush_begin(log, 3, ret_flush));
+    char *path = xasprintf("%s/%020d.log", log_directory(log), 0);
+    disk.lossy = path;
+    log_flush_run(ret_flush);
+    disk.lossy = NULL;
+    free(path);
+    ck_assert_int_eq(ret_flush->error, ERR_IO);
+    return log;
+}
+
+START_TEST(a_lost_write_that_one_flush_was_told_of_fails_every_other_flush_of_the_log) {
+    struct log_flush flush;
+    struct log *log = lose_writes(&flush);
+    append(log, 1);
+    ck_assert_int_eq(log_flush(log), ERR_IO);
+    ck_assert_int_eq(log_recovery_point(log), 0);
+    ck_assert(log_is_fenced(log));
+    ck_assert_int_eq(log_flush_finish(log, &flush), ERR_IO);
+    ck_assert_int_eq(log_recovery_point(log), 0);
+}
+END_TEST
+
+START_TEST(a_truncation_is_not_durable_where_a_flush_was_told_of_a_lost_write) {
+    struct log_flush flush;
+    struct log *log = lose_writes(&flush);
+    ck_assert_int_eq(log_truncate_to(log, 1), ERR_IO);
+    ck_assert(log_is_fenced(log));
+    log_flush_discard(&flush);
+}
+END_TEST
+
+START_TEST(a_lost_write_that_a_flush_was_told_of_leaves_no_clean_mark) {
+    struct log_flush flush;
+    lose_writes(&flush);
+    ck_assert_int_ne(log_manager_shutdown(manager), 0);
+    ck_assert(!exists(directories[0], ".kafka_cleanshutdown"));
+    ck_assert(exists(directories[1], ".kafka_cleanshutdown"));
+    log_flush_discard(&flush);
+}
+END_TEST
+
 int main(void) {
     static const struct test tests[] = {
         TEST(checkpoints_are_written_at_their_intervals_and_after_the_start_only),
@@ -312,6 +359,9 @@ int main(void) {
         TEST(a_background_write_that_fails_takes_its_directory_offline),
         TEST(a_manager_that_went_is_not_missed_by_its_workers),
         TEST(after_a_clean_stop_no_duty_finds_fault_with_closed_logs),
+        TEST(a_lost_write_that_one_flush_was_told_of_fails_every_other_flush_of_the_log),
+        TEST(a_truncation_is_not_durable_where_a_flush_was_told_of_a_lost_write),
+        TEST(a_lost_write_that_a_flush_was_told_of_leaves_no_clean_mark),
         TEST(a_clean_mark_does_not_believe_a_flush_that_is_still_under_way),
     };
     return run_tests_with_fixture("log manager's background", tests, ARRAY_SIZE(tests), set_up, tear_down);
