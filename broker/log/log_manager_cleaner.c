@@ -139,6 +139,13 @@ static void slice_run(void *context) {
     compaction_work(job->compaction, job->slice_bytes);
 }
 
+/* Whether the log was cut meanwhile, under the worker too, who then finds segments to end early. What the disk failed
+ * with counts all the same. */
+static bool is_outdated(const struct managed_log *entry, const struct compaction *c) {
+    bool is_of_disk = c->state == COMPACTION_FAILED && c->failure == NULL;
+    return entry->log->truncations != c->truncations && !is_of_disk;
+}
+
 static void slice_done(void *context) {
     struct cleaner_job *job = context;
     struct log_manager *manager = job->link->manager;
@@ -150,6 +157,11 @@ static void slice_done(void *context) {
     if (entry == NULL || manager->cleaner_is_stopping || entry->log->is_fenced || !entry->log->config.compact ||
         manager_has_future(manager, entry)) {
         end_job(manager, job, entry != NULL && !entry->log->is_fenced, true);
+        return;
+    }
+    if (is_outdated(entry, job->compaction)) {
+        trace_info(AREA, "Log %s was truncated while it was cleaned; it is looked at again later", entry->key);
+        end_job(manager, job, true, false);
         return;
     }
     int error = 0;

@@ -193,12 +193,35 @@ START_TEST(a_stop_or_a_deletion_ends_a_cleaning_under_way) {
 }
 END_TEST
 
+/* A segment that the worker reads is shorter than it was told: that is no fault of the log's. */
+START_TEST(a_truncation_under_a_cleaning_only_ends_it) {
+    struct log_cleaner_config config = cleaner_config();
+    config.bytes_per_second_max = 4000;
+    start_manager(&config);
+    struct log *log = fill("t", 10);
+    test_clock_advance(&compact.clock, 15000);
+    ck_assert_ptr_nonnull(manager->cleaner_jobs);
+    ck_assert_int_eq(log_truncate_to(log, 120), 0);
+    ck_assert_int_gt(log_end_offset(log), log_active_segment(log)->base_offset);
+    for (int32_t i = 0; i < 100 && manager->cleaner_jobs != NULL; i++) {
+        test_clock_advance(&compact.clock, 100);
+    }
+    ck_assert_ptr_null(manager->cleaner_jobs);
+    ck_assert_int_eq(reported, 0);
+    ck_assert_int_eq(log_manager_uncleanable_count(manager), 0);
+    ck_assert_int_eq(log_roll(log), 0);
+    test_clock_advance(&compact.clock, 60000);
+    ck_assert_int_eq(cleanings, 1);
+}
+END_TEST
+
 int main(void) {
     static const struct test tests[] = {
         TEST(the_cleaner_cleans_what_is_dirty_enough_and_remembers_how_far),
         TEST(a_log_that_cannot_be_cleaned_is_named_once_and_the_rest_goes_on),
         TEST(the_cleaner_keeps_to_its_budget),
         TEST(more_keys_than_the_map_has_room_for_take_several_cleanings),
+        TEST(a_truncation_under_a_cleaning_only_ends_it),
         TEST(a_stop_or_a_deletion_ends_a_cleaning_under_way),
     };
     return run_tests_with_fixture("cleaner", tests, ARRAY_SIZE(tests), manager_set_up, manager_tear_down);
