@@ -2,11 +2,13 @@
  * checked. What a broker costs under it is the broker's cost, not the client's. One JSON object on one line tells how
  * it went; status 1 and a sentence when anything was wrong, and then there is no number.
  *
- *   load produce HOST PORT TOPIC PARTITIONS BATCH_BYTES VALUE_BYTES REQUESTS DEPTH CONNECTIONS ACKS PRODUCER
- *        connection i is producer PRODUCER + i and writes to partition i modulo PARTITIONS
+ *   load produce HOST PORT TOPIC PARTITIONS BATCH_BYTES VALUE_BYTES REQUESTS DEPTH CONNECTIONS ACKS PRODUCER [lz4|zstd]
+ *        connection i is producer PRODUCER + i and writes to partition i modulo PARTITIONS; BATCH_BYTES before packing
  *   load consume HOST PORT TOPIC PARTITION BYTES_PER_REQUEST BYTES      from the start, again and again
- *   load verify  HOST PORT TOPIC PARTITIONS RECORDS   all that was written, and nothing else, in order, every checksum
- * right load probe   HOST PORT TOPIC                      a batch with a wrong checksum has to be refused
+ *   load verify  HOST PORT TOPIC PARTITIONS RECORDS [FROM]
+ *        all that was written, and nothing else, in order, every checksum; or the next RECORDS, as many in each
+ *        partition, from offset FROM on
+ *   load probe   HOST PORT TOPIC                      a batch with a wrong checksum has to be refused
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -37,7 +39,6 @@ struct producer {
     struct wire_batch batch;
     uint8_t *frame; /* the whole request; batch.data is its end */
     size_t frame_size;
-    size_t batch_at;
     int64_t requests;
     int64_t sent;
     int64_t answered;
@@ -102,10 +103,9 @@ static void prepare(struct producer *producer, struct str topic, int32_t partiti
     produce_request_encode(&message, WIRE_PRODUCE_VERSION, &e);
     CHECK(!e.w.failed);
     /* Records are the last field. From now on the batch is patched where it goes out from. */
-    producer->batch_at = producer->frame_size - (size_t)producer->batch.size;
     size_t first_value = (size_t)(producer->batch.first_value - producer->batch.data);
     free(producer->batch.data);
-    producer->batch.data = producer->frame + producer->batch_at;
+    producer->batch.data = producer->frame + producer->frame_size - producer->batch.size;
     producer->batch.first_value = producer->batch.data + first_value;
 }
 
@@ -178,7 +178,7 @@ static void take_answers(struct producer *producer, struct arena *arena, float *
     producer->input_size -= at;
 }
 
-static int produce(char **args) {
+static int produce(char **args, enum compression_codec codec) {
     int32_t partitions = (int32_t)strtol(args[3], NULL, 10);
     size_t batch_bytes = strtoull(args[4], NULL, 10);
     int32_t value_bytes = (int32_t)strtol(args[5], NULL, 10);
@@ -200,6 +200,9 @@ static int produce(char **args) {
         producer->is_alone = connections <= partitions;
         producer->batch =
             wire_batch_create(batch_bytes, value_bytes, (uint32_t)strtoul(args[10], NULL, 10) + (uint32_t)i);
+        if (codec != CODEC_NONE) {
+            wire_batch_compress(&producer->batch, codec);
+        }
         prepare(producer, str_from(args[2]), i % partitions, (int16_t)strtol(args[9], NULL, 10));
         producer->fd = wire_connect(args[0], args[1]);
         fds[i] = (struct pollfd){.fd = producer->fd, .events = POLLIN};
@@ -331,7 +334,7 @@ static int consume(char **args) {
     return 0;
 }
 
-static int verify(char **args) {
+static int verify(char **args, int64_t from) {
     static uint64_t next_number[PRODUCERS_MAX];
     int32_t partitions = (int32_t)strtol(args[3], NULL, 10);
     int64_t expected = strtoll(args[4], NULL, 10);
@@ -340,10 +343,14 @@ static int verify(char **args) {
     for (int32_t p = 0; p < partitions; p++) {
         struct consumer consumer;
         consumer_init(&consumer, args, p, 8 * 1024 * 1024);
+        consumer.partition.fetch_offset = MAX(from, 0);
+        int64_t end = from < 0 ? INT64_MAX : from + expected / partitions;
         do {
             struct records records = consumer_fetch(&consumer);
             int32_t at = 0;
-            for (int32_t size; (size = next_batch(&consumer, &records, at)) > 0; at += size) {
+            for (int32_t size;
+                 consumer.partition.fetch_offset < end && (size = next_batch(&consumer, &records, at)) > 0;
+                 at += size) {
                 uint32_t producer;
                 uint64_t number;
                 int32_t in_batch;
@@ -359,7 +366,7 @@ static int verify(char **args) {
             if (at == 0 && consumer.partition.fetch_offset < consumer.high_watermark) {
                 die("nothing is read at offset", consumer.partition.fetch_offset);
             }
-        } while (consumer.partition.fetch_offset < consumer.high_watermark);
+        } while (consumer.partition.fetch_offset < MIN(end, consumer.high_watermark));
         free(consumer.answer);
         arena_deinit(&consumer.arena);
     }
@@ -398,14 +405,19 @@ static int probe(char **args) {
 
 int main(int count, char **args) {
     const char *mode = count > 1 ? args[1] : "";
-    if (count == 13 && strcmp(mode, "produce") == 0) {
-        return produce(args + 2);
+    if ((count == 13 || count == 14) && strcmp(mode, "produce") == 0) {
+        enum compression_codec codec = count == 13                     ? CODEC_NONE
+                                       : strcmp(args[13], "lz4") == 0  ? CODEC_LZ4
+                                       : strcmp(args[13], "zstd") == 0 ? CODEC_ZSTD
+                                                                       : CODEC_COUNT;
+        CHECK(codec != CODEC_COUNT);
+        return produce(args + 2, codec);
     }
     if (count == 8 && strcmp(mode, "consume") == 0) {
         return consume(args + 2);
     }
-    if (count == 7 && strcmp(mode, "verify") == 0) {
-        return verify(args + 2);
+    if ((count == 7 || count == 8) && strcmp(mode, "verify") == 0) {
+        return verify(args + 2, count == 8 ? strtoll(args[7], NULL, 10) : -1);
     }
     if (count == 5 && strcmp(mode, "probe") == 0) {
         return probe(args + 2);

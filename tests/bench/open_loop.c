@@ -1,15 +1,20 @@
-/* Producers and consumers of librdkafka at a fixed rate: the same program for every system. The load is open: a record
- * is due when the clock says so, and its latency counts from then, so that a system that stands still is charged for
- * it.
+/* Producers and consumers of librdkafka: the same program for every system. At a rate the load is open: a record is due
+ * when the clock says so, and its latency counts from then, so that a system that stands still is charged for it.
  *
- *   open_loop produce BROKERS TOPIC PARTITIONS RATE SECONDS VALUE_BYTES [KEY=VALUE...]   until SIGTERM or SECONDS are
- * over open_loop consume BROKERS TOPIC PARTITIONS RECORDS                  until so many records came; each is checked
+ *   open_loop produce BROKERS TOPIC PARTITIONS RATE SECONDS VALUE_BYTES [KEY=VALUE...]
+ *        until SIGTERM, or until SECONDS are over
+ *   open_loop flood   BROKERS TOPIC PARTITIONS RECORDS VALUE_BYTES [KEY=VALUE...]
+ *        so many records, as fast as they go; nothing is due, so there are no latencies
+ *   open_loop consume BROKERS TOPIC PARTITIONS RECORDS
+ *        until so many records came; 0: until SIGTERM and no more come. Each is checked
  *
- * Record n goes to partition n modulo PARTITIONS. Settings of librdkafka may follow. A value holds the checksum of the
- * rest 4, nothing 4, its number 8, when it was due 8 (nanoseconds), filler. The producer prints one JSON object:
- * records, those that failed, latency percentiles, the longest time without any acknowledgement, the longest wait of
- * one record, and with a first line "acked" when the first acknowledgement came. The consumer proves that every
- * partition has its numbers once, in order, from the first on without a gap. Status 1: it has not. */
+ * Record n goes to partition n modulo PARTITIONS. Settings of librdkafka may follow, and producer=N where several write
+ * to one topic. A value holds the checksum of the rest 4, its producer 4, its number 8, when it was due 8
+ * (nanoseconds), filler. The producer prints one JSON object: records, those that failed, latency percentiles, the
+ * longest time without any acknowledgement and when it ended, the longest wait of one record, and with a first line
+ * "acked" when the first acknowledgement came. The consumer proves that every partition has the numbers of every
+ * producer once, in order, from the first on without a gap, and tells how old records were when they came. Status 1: it
+ * has not. */
 #include <inttypes.h>
 #include <librdkafka/rdkafka.h>
 #include <signal.h>
@@ -27,6 +32,8 @@
 #define VALUE_HEADER 24
 #define WARM_SECONDS 2 /* latencies of records due in them are not counted: connections, metadata */
 #define PARTITIONS_MAX 8192
+#define PRODUCERS_MAX 64
+#define TAIL_RECORDS_MAX 4000000 /* whose age is told */
 #define CONSUME_SECONDS_MAX 120
 #define FLUSH_MS_MAX 120000
 
@@ -39,6 +46,7 @@ struct tally {
     int64_t failed;
     int64_t last_ack_ns;
     int64_t longest_silence_ns;
+    int64_t longest_silence_end_ns;
     float *latencies;
     size_t capacity;
 };
@@ -76,6 +84,7 @@ static void on_delivery(rd_kafka_t *client, const rd_kafka_message_t *message, v
     }
     if (tally->last_ack_ns > 0 && now - tally->last_ack_ns > tally->longest_silence_ns) {
         tally->longest_silence_ns = now - tally->last_ack_ns;
+        tally->longest_silence_end_ns = now;
     }
     tally->last_ack_ns = now;
     int64_t due = load_i64((const uint8_t *)message->payload + 16);
@@ -99,19 +108,21 @@ static double cpu_seconds(void) {
            (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
+static void print_latencies(float *latencies, size_t count) {
+    double shares[] = {0.5, 0.99, 0.999, 1};
+    const char *names[] = {"p50_ms", "p99_ms", "p999_ms", "max_ms"};
+    qsort(latencies, count, sizeof *latencies, by_size);
+    for (size_t i = 0; i < 4 && count > 0; i++) {
+        printf(", \"%s\": %.4f", names[i], (double)latencies[(size_t)(shares[i] * (double)(count - 1))]);
+    }
+}
+
 static void report(struct tally *tally, int64_t sent, double seconds) {
     printf("{\"records\": %" PRId64 ", \"sent\": %" PRId64 ", \"failed\": %" PRId64
-           ", \"seconds\": %.3f, \"client_cpu\": %.3f, \"silence_ms\": %.3f",
-           tally->acked, sent, tally->failed, seconds, cpu_seconds(), (double)tally->longest_silence_ns / 1e6);
-    if (tally->measured > 0) {
-        qsort(tally->latencies, (size_t)tally->measured, sizeof *tally->latencies, by_size);
-        double shares[] = {0.5, 0.99, 0.999, 1};
-        const char *names[] = {"p50_ms", "p99_ms", "p999_ms", "max_ms"};
-        for (size_t i = 0; i < 4; i++) {
-            printf(", \"%s\": %.4f", names[i],
-                   (double)tally->latencies[(size_t)(shares[i] * (double)(tally->measured - 1))]);
-        }
-    }
+           ", \"seconds\": %.3f, \"client_cpu\": %.3f, \"silence_ms\": %.3f, \"silence_end\": %.6f",
+           tally->acked, sent, tally->failed, seconds, cpu_seconds(), (double)tally->longest_silence_ns / 1e6,
+           (double)tally->longest_silence_end_ns / 1e9);
+    print_latencies(tally->latencies, (size_t)tally->measured);
     printf("}\n");
 }
 
@@ -125,16 +136,10 @@ static rd_kafka_t *client_of(rd_kafka_type_t type, rd_kafka_conf_t *conf) {
     return client;
 }
 
-static int produce(char **args, int settings) {
-    int32_t partitions = (int32_t)strtol(args[2], NULL, 10);
-    double rate = strtod(args[3], NULL);
-    double seconds = strtod(args[4], NULL);
-    size_t size = strtoull(args[5], NULL, 10);
-    CHECK(size >= VALUE_HEADER && rate > 0 && partitions > 0);
-    struct tally tally = {.capacity = (size_t)(rate * seconds) + 1000};
-    tally.latencies = xcalloc(tally.capacity, sizeof *tally.latencies);
+/* Settings of librdkafka, of which those on the command line are the last word; which producer this is. */
+static rd_kafka_conf_t *producer_settings(const char *brokers, char **pairs, int count, int32_t *ret_producer) {
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    set(conf, "bootstrap.servers", args[0]);
+    set(conf, "bootstrap.servers", brokers);
     set(conf, "enable.idempotence", "true");
     set(conf, "linger.ms", "1");
     set(conf, "message.timeout.ms", "120000");
@@ -143,26 +148,50 @@ static int produce(char **args, int settings) {
     set(conf, "reconnect.backoff.max.ms", "100");
     set(conf, "topic.metadata.refresh.fast.interval.ms", "20");
     set(conf, "log_level", "2");
-    for (int i = 0; i < settings; i++) {
-        char *equals = strchr(args[6 + i], '=');
+    *ret_producer = 0;
+    for (int i = 0; i < count; i++) {
+        char *equals = strchr(pairs[i], '=');
         CHECK(equals != NULL);
         *equals = '\0';
-        set(conf, args[6 + i], equals + 1);
+        if (strcmp(pairs[i], "producer") == 0) {
+            *ret_producer = (int32_t)strtol(equals + 1, NULL, 10);
+            CHECK(*ret_producer >= 0 && *ret_producer < PRODUCERS_MAX);
+        } else {
+            set(conf, pairs[i], equals + 1);
+        }
     }
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+    return conf;
+}
+
+/* At a rate for some seconds; or, when the rate is 0, so many records. */
+struct pace {
+    double rate;
+    double seconds;
+    int64_t records;
+};
+
+static int produce(char **args, struct pace pace, size_t size, char **pairs, int pair_count) {
+    int32_t partitions = (int32_t)strtol(args[2], NULL, 10);
+    CHECK(size >= VALUE_HEADER && partitions > 0);
+    struct tally tally = {.capacity = (size_t)(pace.rate * pace.seconds) + 1000};
+    tally.latencies = xcalloc(tally.capacity, sizeof *tally.latencies);
+    int32_t producer;
+    rd_kafka_conf_t *conf = producer_settings(args[0], pairs, pair_count, &producer);
     rd_kafka_conf_set_opaque(conf, &tally);
     rd_kafka_t *client = client_of(RD_KAFKA_PRODUCER, conf);
     uint8_t *value = xcalloc(1, size);
     int64_t began = now_ns();
     int64_t sent = 0;
-    tally.measured_from_ns = began + (int64_t)WARM_SECONDS * 1000000000;
-    while (!stopping && now_ns() - began < (int64_t)(seconds * 1e9)) {
-        int64_t due_ns = began + (int64_t)((double)sent * 1e9 / rate);
-        int64_t wait_ns = due_ns - now_ns();
+    tally.measured_from_ns = pace.rate > 0 ? began + (int64_t)WARM_SECONDS * 1000000000 : INT64_MAX;
+    while (!stopping && (pace.rate > 0 ? now_ns() - began < (int64_t)(pace.seconds * 1e9) : sent < pace.records)) {
+        int64_t due_ns = pace.rate > 0 ? began + (int64_t)((double)sent * 1e9 / pace.rate) : began;
+        int64_t wait_ns = pace.rate > 0 ? due_ns - now_ns() : 0;
         if (wait_ns > 0) {
             rd_kafka_poll(client, (int)(wait_ns / 1000000));
             continue;
         }
+        store_i32(value + 4, producer);
         store_i64(value + 8, sent);
         store_i64(value + 16, due_ns);
         store_u32(value, crc32c(0, value + 4, size - 4));
@@ -186,7 +215,10 @@ static int produce(char **args, int settings) {
     return tally.acked == sent && tally.failed == 0 ? 0 : 1;
 }
 
-static int check_record(const rd_kafka_message_t *message, int32_t partitions, int64_t *next) {
+/* The number that each producer's next record in each partition has, in steps of the number of partitions. */
+static int64_t next_record[PRODUCERS_MAX][PARTITIONS_MAX];
+
+static int check_record(const rd_kafka_message_t *message, int32_t partitions) {
     const uint8_t *value = message->payload;
     int32_t p = message->partition;
     if (message->len < VALUE_HEADER || load_u32(value) != crc32c(0, value + 4, message->len - 4)) {
@@ -194,17 +226,19 @@ static int check_record(const rd_kafka_message_t *message, int32_t partitions, i
                 message->offset);
         return 1;
     }
-    if (p < 0 || p >= partitions || load_i64(value + 8) != next[p] * partitions + p) {
+    int32_t producer = load_i32(value + 4);
+    CHECK(p >= 0 && p < partitions && producer >= 0 && producer < PRODUCERS_MAX);
+    int64_t expected = next_record[producer][p]++ * partitions + p;
+    if (load_i64(value + 8) != expected) {
         fprintf(stderr, "open_loop: partition %" PRId32 " has record %" PRId64 " where %" PRId64 " belongs\n", p,
-                load_i64(value + 8), next[p] * partitions + p);
+                load_i64(value + 8), expected);
         return 1;
     }
-    next[p]++;
     return 0;
 }
 
 static int consume(char **args) {
-    static int64_t next[PARTITIONS_MAX];
+    static float ages[TAIL_RECORDS_MAX];
     int32_t partitions = (int32_t)strtol(args[2], NULL, 10);
     int64_t wanted = strtoll(args[3], NULL, 10);
     CHECK(partitions > 0 && partitions <= PARTITIONS_MAX);
@@ -222,21 +256,31 @@ static int consume(char **args) {
     }
     CHECK(rd_kafka_assign(client, all) == RD_KAFKA_RESP_ERR_NO_ERROR);
     int64_t began = now_ns();
+    int64_t measured_from_ns = INT64_MAX;
     int64_t count = 0;
+    size_t aged = 0;
     int status = 0;
-    while (count < wanted && status == 0 && now_ns() - began < (int64_t)CONSUME_SECONDS_MAX * 1000000000) {
+    bool is_over = false;
+    while (!is_over && status == 0 && now_ns() - began < (int64_t)CONSUME_SECONDS_MAX * 1000000000) {
         rd_kafka_message_t *message = rd_kafka_consumer_poll(client, 200);
         if (message != NULL && message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
-            status = check_record(message, partitions, next);
-            count++;
+            status = check_record(message, partitions);
+            int64_t due_ns = status == 0 ? load_i64((const uint8_t *)message->payload + 16) : 0;
+            measured_from_ns = count++ == 0 ? due_ns + (int64_t)WARM_SECONDS * 1000000000 : measured_from_ns;
+            if (wanted == 0 && due_ns >= measured_from_ns && aged < TAIL_RECORDS_MAX) {
+                ages[aged++] = (float)((double)(now_ns() - due_ns) / 1e6);
+            }
         }
+        is_over = wanted > 0 ? count >= wanted : stopping && message == NULL;
         if (message != NULL) {
             rd_kafka_message_destroy(message);
         }
     }
-    printf("{\"records\": %" PRId64 ", \"seconds\": %.3f, \"client_cpu\": %.3f}\n", count,
+    printf("{\"records\": %" PRId64 ", \"seconds\": %.3f, \"client_cpu\": %.3f", count,
            (double)(now_ns() - began) / 1e9, cpu_seconds());
-    if (status == 0 && count != wanted) {
+    print_latencies(ages, aged);
+    printf("}\n");
+    if (status == 0 && (wanted > 0 ? count != wanted : !is_over)) {
         fprintf(stderr, "open_loop: %" PRId64 " records were acknowledged, %" PRId64 " came\n", wanted, count);
         status = 1;
     }
@@ -247,11 +291,17 @@ int main(int count, char **args) {
     signal(SIGTERM, on_signal);
     signal(SIGINT, on_signal);
     if (count >= 8 && strcmp(args[1], "produce") == 0) {
-        return produce(args + 2, count - 8);
+        struct pace pace = {.rate = strtod(args[5], NULL), .seconds = strtod(args[6], NULL)};
+        CHECK(pace.rate > 0);
+        return produce(args + 2, pace, strtoull(args[7], NULL, 10), args + 8, count - 8);
+    }
+    if (count >= 7 && strcmp(args[1], "flood") == 0) {
+        struct pace pace = {.records = strtoll(args[5], NULL, 10)};
+        return produce(args + 2, pace, strtoull(args[6], NULL, 10), args + 7, count - 7);
     }
     if (count == 6 && strcmp(args[1], "consume") == 0) {
         return consume(args + 2);
     }
-    fputs("usage: open_loop produce|consume ... (see the head of open_loop.c)\n", stderr);
+    fputs("usage: open_loop produce|flood|consume ... (see the head of open_loop.c)\n", stderr);
     return 2;
 }

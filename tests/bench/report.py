@@ -1,13 +1,26 @@
 """One table on one screen from the samples of a run."""
+import json
 import statistics
 
+import client_rows
 import request_rows
 import state_rows
+
+ROWS = request_rows.ROWS + client_rows.ROWS + state_rows.ROWS
+
+
+def load(paths):
+    """The samples of a run, or of several; the same pair of two runs is not one pair."""
+    samples = []
+    for part, path in enumerate(paths):
+        with open(path, encoding="utf-8") as file:
+            samples += [dict(json.loads(line), part=part) for line in file]
+    return samples
 
 
 def values_of(samples, row, system):
     """By pair; a pair whose block failed its check has none."""
-    return {sample["pair"]: sample["value"] for sample in samples
+    return {(sample.get("part", 0), sample["pair"]): sample["value"] for sample in samples
             if sample.get("row") == row and sample.get("system") == system and sample.get("is_kept")
             and "failure" not in sample}
 
@@ -57,8 +70,7 @@ def goal_of(row):
 def table(samples):
     head = ("row", "unit", "ours", "floor", "ours / floor", "goal", "Apache", "Apache / ours", "goal", "")
     lines = [head]
-    rows = request_rows.ROWS + state_rows.ROWS
-    for row in rows:
+    for row in ROWS:
         ours, floor, apache = (values_of(samples, row["name"], name) for name in ("ours", "floor", "apache"))
         failures = [sample for sample in samples if sample.get("row") == row["name"] and "failure" in sample]
         if not ours and not failures:
@@ -73,4 +85,5 @@ def table(samples):
     text = "\n".join("  ".join(word.ljust(width) for word, width in zip(line, widths)).rstrip() for line in lines)
     kept = [sample for sample in samples if sample.get("is_kept")]
     noisy = sum(bool(sample.get("is_noisy")) for sample in kept)
-    return f"{text}\n{len(kept)} blocks, {noisy} of them beside noise that three tries did not avoid"
+    minutes = sum(sample.get("took", 0) for sample in samples) / 60
+    return f"{text}\n{len(kept)} blocks in {minutes:.0f} min, {noisy} of them beside noise that three tries did not avoid"

@@ -22,33 +22,42 @@ START_REPEATS = 5
 START_BASE_PORTS = {"ours": 27400, "apache": 27500}
 
 
-def state_row(name, title, unit, goal, goal_apache):
-    return {"name": name, "title": title, "unit": unit, "goal_value": goal, "goal_apache": goal_apache}
+def state_row(group, name, title, unit, goal, goal_apache):
+    return {"group": group, "name": name, "title": title, "unit": unit, "goal_value": goal, "goal_apache": goal_apache}
 
 
 ROWS = [
-    state_row("one-beside-p50", "one at a time beside 5,000 idle partitions: p50", "ms", None, 40),
-    state_row("one-beside", "- in times itself alone", "x", 1.3, None),
-    state_row("rss-0", "RSS a broker, 100 partitions", "MB", 25, 10),
-    state_row("rss-1", "RSS a broker, 1,100 partitions", "MB", 40, 10),
-    state_row("rss-2", "RSS a broker, 5,100 partitions", "MB", 75, 10),
-    state_row("idle-0", "idle CPU of three brokers, 100 partitions", "%", 0.2, 14),
-    state_row("idle-1", "idle CPU of three brokers, 1,100 partitions", "%", 0.5, 14),
-    state_row("idle-2", "idle CPU of three brokers, 5,100 partitions", "%", 1, 14),
-    state_row("start-0", "start to first produce, empty", "s", 0.2, 10),
-    state_row("start-1", "start to first produce, 1,000 partitions", "s", 0.4, 10),
-    state_row("start-2", "start to first produce, 5,000 partitions", "s", 0.6, 10),
-    state_row("kill-leader", "SIGKILL the leader of 100: longest silence", "s", 0.5, 14),
-    state_row("rolling-silence", "rolling restart: longest time without an ack", "s", 0.1, 10),
-    state_row("rolling-wait", "rolling restart: longest wait of a message", "s", 0.3, 20),
-    state_row("create-1000", "create 1,000 partitions RF=3 until in sync", "s", 0.8, 8),
-    state_row("open-10k", "100 partitions x 1 KB at 10 k/s by librdkafka: p99", "ms", None, None),
-    state_row("open-25k", "- at 25 k/s", "ms", None, None),
-    state_row("open-50k", "- at 50 k/s", "ms", None, None),
-    state_row("open-cpu", "- CPU at 25 k/s", "s/GB", None, None),
-    state_row("heartbeat", "a group's heartbeat, one at a time", "us", 20, None),
-    state_row("commit", "a committed offset, RF=3, depth 5", "us", None, None),
-    state_row("kill-controller", "controller killed, 1,100: a topic can be made, after expiry", "s", 0.4, 10),
+    state_row("beside", "one-beside-p50", "one at a time beside 5,000 idle partitions: p50", "ms", None, 40),
+    state_row("beside", "one-beside", "- in times itself alone", "x", 1.3, None),
+    state_row("beside", "one-beside-cpu", "- CPU of a request", "us", None, 40),
+    state_row("beside", "one-beside-1100", "one at a time beside 1,100: p50 in times itself alone", "x", 1.3, None),
+    state_row("beside", "one-beside-1100-p50", "- p50", "ms", None, 40),
+    state_row("memory", "rss-0", "RSS a broker, 100 partitions", "MB", 25, 10),
+    state_row("memory", "rss-1", "RSS a broker, 1,100 partitions", "MB", 40, 10),
+    state_row("memory", "rss-2", "RSS a broker, 5,100 partitions", "MB", 75, 10),
+    state_row("idle", "idle-0", "idle CPU of three brokers, 100 partitions", "%", 0.2, 14),
+    state_row("idle", "idle-1", "idle CPU of three brokers, 1,100 partitions", "%", 0.5, 14),
+    state_row("idle", "idle-2", "idle CPU of three brokers, 5,100 partitions", "%", 1, 14),
+    state_row("start", "start-0", "start to first produce, empty", "s", 0.2, 10),
+    state_row("start", "start-1", "start to first produce, 1,000 partitions", "s", 0.4, 10),
+    state_row("start", "start-2", "start to first produce, 5,000 partitions", "s", 0.6, 10),
+    *(state_row("start-dead", f"start-dead-{step}", f"start to first produce after SIGKILL, {what}", "s", goal, None)
+      for step, what, goal in ((0, "empty", 0.2), (1, "1,000 partitions", 0.4), (2, "5,000 partitions", 0.6))),
+    state_row("faults", "kill-leader", "SIGKILL the leader of 100: longest silence", "s", 0.5, 14),
+    state_row("faults", "kill-session", "- with nobody left to end its session: first ack after that expired", "s", 0.2, 3),
+    state_row("faults", "rolling-silence", "rolling restart: longest time without an ack", "s", 0.1, 10),
+    state_row("faults", "rolling-wait", "rolling restart: longest wait of a message", "s", 0.3, 20),
+    state_row("growth", "shutdown-1000", "controlled shutdown of the leader of 1,000", "s", 0.3, 6),
+    state_row("growth", "create-1000", "create 1,000 partitions RF=3 until in sync", "s", 0.8, 8),
+    state_row("growth", "create-4000", "4,000 more", "s", None, None),
+    state_row("open", "open-10k", "100 partitions x 1 KB at 10 k/s by librdkafka: p99", "ms", None, None),
+    state_row("open", "open-25k", "- at 25 k/s", "ms", None, None),
+    state_row("open", "open-50k", "- at 50 k/s", "ms", None, None),
+    state_row("open", "open-cpu", "- CPU at 25 k/s", "s/GB", None, None),
+    state_row("groups", "heartbeat", "a group's heartbeat, one at a time", "us", 20, None),
+    state_row("groups", "commit", "a committed offset, RF=3, depth 5", "us", None, None),
+    state_row("faults", "kill-controller", "controller killed, 1,100: a topic can be made, after expiry", "s", 0.4, 10),
+    state_row("faults-5100", "kill-controller-5100", "- 5,100", "s", None, None),
 ]
 
 

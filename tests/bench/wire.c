@@ -13,7 +13,13 @@
 #include "broker/base/bytes.h"
 #include "broker/base/check.h"
 #include "broker/base/crc32c.h"
+#include "broker/base/random.h"
 #include "broker/protocol/record_batch.h"
+
+#define PAST_MS 3600000 /* where numbers that are timestamps begin: they must not reach into the future */
+#define UNPACKED_BYTES_MAX ((size_t)16 * 1024 * 1024)
+
+static struct compression *packer; /* made by the first who needs it */
 
 double wire_now_seconds(void) {
     struct timespec now;
@@ -93,10 +99,12 @@ struct wire_batch wire_batch_create(size_t size_wanted, int32_t value_size, uint
     uint8_t *value = xcalloc(1, (size_t)value_size);
     struct writer w = writer_of(batch.data + BATCH_HEADER_SIZE, capacity - BATCH_HEADER_SIZE);
     CHECK(value_size >= WIRE_VALUE_HEADER);
+    struct random noise;
+    random_seed(&noise, producer);
     store_u32(value + 4, producer);
     do {
         for (int32_t i = WIRE_VALUE_HEADER; i < value_size; i++) {
-            value[i] = (uint8_t)(i * 7 + batch.records);
+            value[i] = i % 16 < 8 ? (uint8_t)random_u64(&noise) : (uint8_t)(i * 7 + batch.records);
         }
         seal_value(value, value_size);
         write_record(&w, batch.records, value, value_size);
@@ -121,18 +129,61 @@ struct wire_batch wire_batch_create(size_t size_wanted, int32_t value_size, uint
     return batch;
 }
 
-void wire_batch_number(struct wire_batch *batch, uint64_t number) {
-    store_i64(batch->first_value + 8, (int64_t)number);
+void wire_batch_compress(struct wire_batch *batch, enum compression_codec codec) {
+    struct byte_buffer packed = {0};
+    batch->made_ms = (int64_t)time(NULL) * 1000 - PAST_MS;
+    store_i64(batch->first_value + 8, batch->made_ms);
     seal_value(batch->first_value, batch->value_size);
+    packer = packer != NULL ? packer : compression_create();
+    compress_all(packer, codec,
+                 (struct slice){.data = batch->data + BATCH_HEADER_SIZE, .size = batch->size - BATCH_HEADER_SIZE},
+                 &packed);
+    CHECK(packed.size < (size_t)batch->size - BATCH_HEADER_SIZE); /* or packing is not worth a row */
+    memcpy(batch->data + BATCH_HEADER_SIZE, packed.data, packed.size);
+    batch->size = (int32_t)(BATCH_HEADER_SIZE + packed.size);
+    store_i32(batch->data + BATCH_AT_LENGTH, batch->size - BATCH_OVERHEAD);
+    store_i16(batch->data + BATCH_AT_ATTRIBUTES, (int16_t)codec);
+    byte_buffer_deinit(&packed);
+    wire_batch_number(batch, 0);
+}
+
+void wire_batch_number(struct wire_batch *batch, uint64_t number) {
+    if (batch->made_ms != 0) {
+        CHECK(number < PAST_MS);
+        store_i64(batch->data + BATCH_AT_BASE_TIMESTAMP, batch->made_ms + (int64_t)number);
+        store_i64(batch->data + BATCH_AT_MAX_TIMESTAMP, batch->made_ms + (int64_t)number);
+    } else {
+        store_i64(batch->first_value + 8, (int64_t)number);
+        seal_value(batch->first_value, batch->value_size);
+    }
     store_u32(batch->data + BATCH_AT_CRC,
               crc32c(0, batch->data + BATCH_AT_ATTRIBUTES, (size_t)batch->size - BATCH_AT_ATTRIBUTES));
 }
 
+/* The records of a batch, unpacked; they live until the next. */
+static int unpack(const uint8_t *data, int32_t size, enum compression_codec codec, struct reader *ret) {
+    static struct byte_buffer unpacked;
+    struct slice packed = {.data = data + BATCH_HEADER_SIZE, .size = size - BATCH_HEADER_SIZE};
+    if (codec == CODEC_NONE) {
+        *ret = reader_of(packed.data, (size_t)packed.size);
+        return 0;
+    }
+    packer = packer != NULL ? packer : compression_create();
+    unpacked.size = 0;
+    if (codec >= CODEC_COUNT || decompress_all(packer, codec, packed, UNPACKED_BYTES_MAX, &unpacked) != 0) {
+        return -1;
+    }
+    *ret = reader_of(unpacked.data, unpacked.size);
+    return 0;
+}
+
 int wire_batch_check(const uint8_t *data, int32_t size, uint32_t *ret_producer, uint64_t *ret_number,
                      int32_t *ret_records) {
-    struct reader r = reader_of(data + BATCH_HEADER_SIZE, (size_t)size - BATCH_HEADER_SIZE);
+    enum compression_codec codec = (enum compression_codec)(load_i16(data + BATCH_AT_ATTRIBUTES) & BATCH_CODEC_MASK);
+    struct reader r;
     int32_t count = load_i32(data + BATCH_AT_RECORD_COUNT);
-    if (load_u32(data + BATCH_AT_CRC) != crc32c(0, data + BATCH_AT_ATTRIBUTES, (size_t)size - BATCH_AT_ATTRIBUTES)) {
+    if (load_u32(data + BATCH_AT_CRC) != crc32c(0, data + BATCH_AT_ATTRIBUTES, (size_t)size - BATCH_AT_ATTRIBUTES) ||
+        unpack(data, size, codec, &r) != 0) {
         return -1;
     }
     for (int32_t i = 0; i < count; i++) {
@@ -152,7 +203,8 @@ int wire_batch_check(const uint8_t *data, int32_t size, uint32_t *ret_producer, 
         }
         if (i == 0) {
             *ret_producer = load_u32(value + 4);
-            *ret_number = (uint64_t)load_i64(value + 8);
+            int64_t number = load_i64(value + 8);
+            *ret_number = (uint64_t)(codec == CODEC_NONE ? number : load_i64(data + BATCH_AT_BASE_TIMESTAMP) - number);
         }
     }
     *ret_records = count;

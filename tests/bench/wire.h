@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "broker/protocol/codec.h"
+#include "broker/protocol/compression.h"
 
 #define WIRE_PRODUCE_VERSION 8 /* the last before flexible encoding: a header that is easy to write by hand */
 #define WIRE_FETCH_VERSION 11
@@ -20,7 +21,8 @@ void wire_send(int fd, const uint8_t *data, size_t size);
 void wire_receive(int fd, uint8_t *data, size_t size);
 void wire_header(struct writer *w, size_t body_size, int16_t key, int16_t version);
 
-/* A value says who made it: checksum of the rest 4, producer 4, number of its batch 8, filler. */
+/* A value says who made it: checksum of the rest 4, producer 4, number of its batch 8, filler of which half is noise.
+ */
 #define WIRE_VALUE_HEADER 16
 
 /* One batch, encoded once; each time it is sent only its number changes, and the checksums over it. */
@@ -30,10 +32,14 @@ struct wire_batch {
     int32_t records;
     uint8_t *first_value; /* in data; the others' stay as they are */
     int32_t value_size;
+    int64_t made_ms; /* of a compressed batch: its number is what its timestamp is beyond this */
 };
 
 /* Fills a batch of about size_wanted bytes with values of value_size. The caller frees data. */
 struct wire_batch wire_batch_create(size_t size_wanted, int32_t value_size, uint32_t producer);
+/* Packs the records. What they hold stays as it is from then on, made_ms in the place of the first one's number, and
+ * the batch is numbered by its timestamp. */
+void wire_batch_compress(struct wire_batch *batch, enum compression_codec codec);
 void wire_batch_number(struct wire_batch *batch, uint64_t number);
 /* Checks every value of a whole batch (status 0) and tells of its producer and number; -1 when anything is wrong. */
 int wire_batch_check(const uint8_t *data, int32_t size, uint32_t *ret_producer, uint64_t *ret_number,
