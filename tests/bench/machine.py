@@ -106,6 +106,7 @@ def between(before, after, client_cpu=0.0):
         "broker_cpu": sum(brokers),
         "cpu_of_each": brokers,
         "cpu_ticks": sum(ticks),
+        "cpu_exact": sum(exact),
         "zookeeper_and_idle_cpu": after.others - before.others,
         "irq": after.irq - before.irq,
         "steal_share": (after.steal - before.steal) / capacity,

@@ -3,10 +3,11 @@ import json
 import statistics
 
 import client_rows
+import endurance
 import request_rows
 import state_rows
 
-ROWS = request_rows.ROWS + client_rows.ROWS + state_rows.ROWS
+ROWS = request_rows.ROWS + client_rows.ROWS + state_rows.ROWS + endurance.ROWS
 
 
 def load(paths):

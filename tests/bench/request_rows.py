@@ -19,9 +19,12 @@ def load(*words):
     return json.loads(run(LOAD, *words, timeout=LOAD_SECONDS_MAX))
 
 
-def concatenated(paths):
+def concatenated(paths, skip=0):
     for path in paths:
         with open(path, "rb") as file:
+            size = os.path.getsize(path)
+            file.seek(min(skip, size))
+            skip -= min(skip, size)
             while True:
                 piece = file.read(COMPARE_BYTES)
                 if not piece:
@@ -29,9 +32,9 @@ def concatenated(paths):
                 yield piece
 
 
-def stream_equal(left, right):
-    """Whether two lists of files hold the same bytes, however these are cut into files."""
-    a, b = concatenated(left), concatenated(right)
+def stream_equal(left, right, skip_left=0, skip_right=0):
+    """Whether two lists of files hold the same bytes after those skipped, however these are cut into files."""
+    a, b = concatenated(left, skip_left), concatenated(right, skip_right)
     x = y = b""
     while True:
         x = x or next(a, b"")

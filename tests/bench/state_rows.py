@@ -9,12 +9,14 @@ import time
 
 import machine
 import request_rows
-from systems import BUILD, PROGRAMS, Failure, await_true, cpu_of, rss_of, run
+from systems import BUILD, PROGRAMS, Failure, await_true, rss_of, run
 
 OPEN_LOOP = os.path.join(PROGRAMS, "open_loop")
 PARTITIONS = (100, 1000, 4000)  # made one after the other in one cluster
 START_PARTITIONS = (0, 1000, 5000)
-IDLE_SECONDS = 30
+LAST_STEP = {"open": 0, "groups": 0, "faults": 0, "growth": 1}  # of these a group of rows needs; the others all
+SESSION_TIMEOUT_MS = 6000  # what Apache Kafka waits after a kill, and the figures of its that are known waited
+IDLE_SECONDS = 20
 OPEN_SECONDS, OPEN_VALUE = 30, 1024
 RATE = 2000  # records a second while brokers die and restart
 REPEATS = 5
@@ -49,15 +51,15 @@ ROWS = [
     state_row("faults", "rolling-wait", "rolling restart: longest wait of a message", "s", 0.3, 20),
     state_row("growth", "shutdown-1000", "controlled shutdown of the leader of 1,000", "s", 0.3, 6),
     state_row("growth", "create-1000", "create 1,000 partitions RF=3 until in sync", "s", 0.8, 8),
-    state_row("growth", "create-4000", "4,000 more", "s", None, None),
+    state_row("growth-5100", "create-4000", "4,000 more", "s", None, None),
     state_row("open", "open-10k", "100 partitions x 1 KB at 10 k/s by librdkafka: p99", "ms", None, None),
     state_row("open", "open-25k", "- at 25 k/s", "ms", None, None),
     state_row("open", "open-50k", "- at 50 k/s", "ms", None, None),
     state_row("open", "open-cpu", "- CPU at 25 k/s", "s/GB", None, None),
     state_row("groups", "heartbeat", "a group's heartbeat, one at a time", "us", 20, None),
     state_row("groups", "commit", "a committed offset, RF=3, depth 5", "us", None, None),
-    state_row("faults", "kill-controller", "controller killed, 1,100: a topic can be made, after expiry", "s", 0.4, 10),
-    state_row("faults-5100", "kill-controller-5100", "- 5,100", "s", None, None),
+    state_row("growth", "kill-controller", "controller killed, 1,100: a topic can be made, after expiry", "s", 0.4, 10),
+    state_row("growth-5100", "kill-controller-5100", "- 5,100", "s", None, None),
 ]
 
 
@@ -92,8 +94,10 @@ def note(bench, row, system, value, **more):
 
 def attempt(bench, row, system, action, *words):
     """A row whose correctness check fails has no number, and the others go on."""
+    began = time.monotonic()
     try:
         action(bench, system, *words)
+        bench.note({"row": row, "system": system.name, "took": time.monotonic() - began})
     except Failure as failure:
         bench.note({"row": row, "system": system.name, "pair": 0, "failure": str(failure), "is_kept": True})
         print(f"  {row:15} {system.name:7} NO NUMBER: {failure}", flush=True)
@@ -108,29 +112,30 @@ def measure_rss(bench, system, step):
         note(bench, f"rss-{step}", system, rss_of(pid), pair=pair)
 
 
-def measure_idle(bench, system, step):
+def measure_idle(bench, systems, step):
+    """Of all at the same time, by the scheduler's clock: a tick of 10 ms is a tenth of what some of them need."""
     seconds = max(5, IDLE_SECONDS * min(1, bench.scale))
     time.sleep(min(10, seconds))  # what creation left to be done
     for pair in range(3):
-        pids = system.pids()
-        before = machine.Snapshot(pids)
+        before = [machine.Snapshot(system.pids()) for system in systems]
         time.sleep(seconds)
-        sample = machine.between(before, machine.Snapshot(pids))
-        note(bench, f"idle-{step}", system, sample["broker_cpu"] / sample["wall"] * 100, pair=pair, raw=sample)
+        for system, was in zip(systems, before):
+            sample = machine.between(was, machine.Snapshot(system.pids()))
+            note(bench, f"idle-{step}", system, sample["cpu_exact"] / sample["wall"] * 100, pair=pair, raw=sample)
 
 
 def grow(bench, system, step):
-    """The next partitions; the second step is a row."""
+    """The next partitions; all but the first are rows."""
     count = scaled(bench, PARTITIONS[step])
     began = time.monotonic()
     system.create(f"state-{step}", count, 3, spread=True)
-    if step == 1:
-        note(bench, "create-1000", system, time.monotonic() - began, partitions=count)
+    if step > 0:
+        note(bench, f"create-{PARTITIONS[step]}", system, time.monotonic() - began, partitions=count)
 
 
-def one_at_a_time(bench, system, pair):
+def one_at_a_time(bench, system):
     row = dict(next(row for row in request_rows.ROWS if row["name"] == "one-p50"), name="one-beside")
-    return request_rows.run_block(bench, row, system, max(200, int(5000 * bench.scale)))["value"], pair
+    return request_rows.run_block(bench, row, system, max(200, int(5000 * bench.scale)))
 
 
 def revive(system, number):
@@ -139,21 +144,28 @@ def revive(system, number):
 
 
 def kill_leader(bench, system):
+    """The process of the broker alone, and it with everything that could end its session: then the time from when the
+    session expired is what counts."""
     count = scaled(bench, PARTITIONS[0])
-    topic = "killed"
-    system.create(topic, count, 3)
     for pair in range(REPEATS if bench.scale >= 1 else 1):
-        system.topics("--delete", "--topic", topic) if pair else None
-        if pair:
-            topic = f"killed-{pair}"
+        for row in ("kill-leader", "kill-session"):
+            topic = f"{row}-{pair}"
             system.create(topic, count, 3)
-        loop = OpenLoop(system, topic, count)
-        system.processes.end("broker-1", signal.SIGKILL)
-        time.sleep(30 if system.is_slow_to_start else 3)  # longer than anybody needs to notice
-        done = loop.end()
-        note(bench, "kill-leader", system, done["silence_ms"] / 1e3, pair=pair, raw=done)
-        revive(system, 1)
-        system.await_in_sync(topic, count, 3)
+            loop = OpenLoop(system, topic, count)
+            if row == "kill-leader":
+                system.processes.end("broker-1", signal.SIGKILL)
+            else:
+                system.processes.kill_whole("broker-1")
+            system.await_unregistered(1)
+            expired = time.monotonic()
+            await_true(60, "other leaders", lambda t=topic: system.in_sync(t, 2) == count, pause=0.5)
+            time.sleep(2)  # until the client has asked who leads: it does each second
+            done = loop.end()
+            value = done["silence_ms"] / 1e3 if row == "kill-leader" else max(0.0, done["silence_end"] - expired)
+            note(bench, row, system, value, pair=pair, raw=done)
+            revive(system, 1)
+            system.await_in_sync(topic, count, 3)
+            system.delete(topic)
 
 
 def rolling_restart(bench, system):
@@ -176,18 +188,17 @@ def shell(system, *words):
     return run(os.path.join(BUILD, "bin", "zookeeper-shell"), f"127.0.0.1:{system.zookeeper_port}", *words, timeout=30)
 
 
-def kill_controller(bench, system):
+def kill_controller(bench, system, row):
     """From when the dead controller's registration is gone until a topic has been made by the one after it."""
     for pair in range(REPEATS if bench.scale >= 1 else 1):
         number = int(re.search(r'"brokerid": *(\d+)', shell(system, "get", "/controller")).group(1))
         survivor = f"127.0.0.1:{system.base_port + number % 3 + 1}"
         system.processes.end(f"broker-{number}", signal.SIGKILL)
         killed = time.monotonic()
-        await_true(120, "the registration to go", lambda n=number: str(n) not in re.findall(
-            r"\d+", shell(system, "ls", "/brokers/ids").split("[")[-1]))
+        system.await_unregistered(number)
         expired = time.monotonic()
 
-        def made(name=f"after-{pair}", broker=survivor):
+        def made(name=f"after-{row}-{pair}", broker=survivor):
             try:
                 run(os.path.join(BUILD, "bin", "kafka-topics"), "--bootstrap-server", broker, "--create", "--topic", name,
                     "--partitions", 1, "--replication-factor", 2, timeout=30)
@@ -196,9 +207,26 @@ def kill_controller(bench, system):
                 return "already exists" in str(failure)
         await_true(120, "a topic to be made", made)
         done = time.monotonic()
-        note(bench, "kill-controller", system, done - expired, pair=pair, in_all=done - killed)
+        note(bench, row, system, done - expired, pair=pair, in_all=done - killed)
         revive(system, number)
         system.await_in_sync("state-1", scaled(bench, PARTITIONS[1]), 3)
+
+
+def shut_down(bench, system):
+    """How long a broker that leads 1,000 partitions takes to hand them over and to end."""
+    count = scaled(bench, PARTITIONS[1])
+    for pair in range(3 if bench.scale >= 1 else 1):
+        topic = f"led-{pair}"
+        system.create(topic, count, 3)
+        began = time.monotonic()
+        system.processes.end("broker-1", signal.SIGTERM)
+        took = time.monotonic() - began
+        if system.in_sync(topic, 2) != count:
+            raise Failure("a partition has no leader after its former one was stopped in order")
+        note(bench, "shutdown-1000", system, took, pair=pair, partitions=count)
+        revive(system, 1)
+        system.await_in_sync(topic, count, 3)
+        system.delete(topic)
 
 
 def open_rates(bench, system):
@@ -244,18 +272,22 @@ def group_requests(bench, system):
             note(bench, row, system, sample["broker_cpu"] / requests * 1e6, pair=pair, raw=sample)
 
 
-def beside_idle(bench, system, alone):
+def beside_idle(bench, system, alone, suffix):
     for pair in range(REPEATS if bench.scale >= 1 else 1):
-        value, _ = one_at_a_time(bench, system, pair)
-        note(bench, "one-beside-p50", system, value, pair=pair)
-        note(bench, "one-beside", system, value / alone[system.name], pair=pair, alone=alone[system.name])
+        sample = one_at_a_time(bench, system)
+        note(bench, f"one-beside{suffix}-p50", system, sample["value"], pair=pair)
+        note(bench, f"one-beside{suffix}", system, sample["value"] / alone[system.name], pair=pair, alone=alone[system.name])
+        if not suffix:
+            note(bench, "one-beside-cpu", system, sample["broker_cpu"] / sample["requests"] * 1e6, pair=pair)
 
 
 def start_times(bench, kind, step):
-    """One broker and its ZooKeeper: from exec until a produce request is acknowledged, after a clean stop."""
+    """One broker and its ZooKeeper: from exec until a produce request is acknowledged, after a clean stop, and after a
+    SIGKILL that its registration did not outlive."""
     count = scaled(bench, START_PARTITIONS[step])
     path = bench.directory(f"start-{kind.name}-{step}", 8 if bench.scale >= 1 else 2)
-    system = kind(path, START_BASE_PORTS[kind.name], brokers=1, settings={"offsets.topic.replication.factor": 1})
+    system = kind(path, START_BASE_PORTS[kind.name], brokers=1, settings={
+        "offsets.topic.replication.factor": 1, "zookeeper.session.timeout.ms": SESSION_TIMEOUT_MS})
     try:
         system.start()
         system.create("first", 1, 1)
@@ -264,62 +296,74 @@ def start_times(bench, kind, step):
         first = [os.path.join(PROGRAMS, "load"), "produce", "127.0.0.1", str(system.port), "first", "1", "300", "200", "1",
                  "1", "1", "1", "0"]
         for pair in range(START_REPEATS if bench.scale >= 1 else 1):
-            system.processes.end("broker-1", signal.SIGTERM)
-            began = time.monotonic()
-            system.spawn_broker(1)
-            await_true(120, "the first produce", lambda: subprocess.run(
-                first, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0)
-            note(bench, f"start-{step}", system, time.monotonic() - began, pair=pair, partitions=count)
-            system.await_brokers()
+            for row, how in (("start", signal.SIGTERM), ("start-dead", signal.SIGKILL)):
+                system.processes.end("broker-1", how)
+                system.await_unregistered(1)
+                began = time.monotonic()
+                system.spawn_broker(1)
+                await_true(120, "the first produce", lambda: subprocess.run(
+                    first, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0)
+                note(bench, f"{row}-{step}", system, time.monotonic() - began, pair=pair, partitions=count)
+                system.await_brokers()
     finally:
         system.stop()
         bench.disks.pop(os.path.basename(path)).remove()
 
 
-def run_all(bench, kinds, wanted):
-    def is_wanted(*rows):
-        return wanted is None or any(row in wanted for row in rows)
-
+def run_starts(bench, kinds, is_wanted):
     for step in range(3):
         for kind in kinds:
-            if is_wanted(f"start-{step}"):
+            if is_wanted(f"start-{step}", f"start-dead-{step}"):
                 try:
                     start_times(bench, kind, step)
                 except Failure as failure:
                     bench.note({"row": f"start-{step}", "system": kind.name, "pair": 0, "failure": str(failure),
                                 "is_kept": True})
                     print(f"  start-{step} {kind.name} NO NUMBER: {failure}", flush=True)
-    names = [row["name"] for row in ROWS if not row["name"].startswith("start-")]
-    if not is_wanted(*names):
-        return
+
+
+# After each step of growth: the rows, any of which is wanted, what measures them, and with what words.
+AFTER = (
+    ((("heartbeat", "commit"), group_requests, ()),
+     (("open-10k", "open-25k", "open-50k", "open-cpu"), open_rates, ()),
+     (("kill-leader", "kill-session"), kill_leader, ()),
+     (("rolling-silence", "rolling-wait"), rolling_restart, ())),
+    ((("shutdown-1000",), shut_down, ()),
+     (("kill-controller",), kill_controller, ("kill-controller",))),
+    ((("kill-controller-5100",), kill_controller, ("kill-controller-5100",)),),
+)
+
+
+def run_all(bench, kinds, wanted):
+    def is_wanted(*rows):
+        return wanted is None or any(row in wanted for row in rows)
+
+    run_starts(bench, kinds, is_wanted)
+    steps = [int(row["name"][-1]) if row["group"] in ("memory", "idle") else LAST_STEP.get(row["group"], 2)
+             for row in ROWS if not row["name"].startswith("start-") and is_wanted(row["name"])]
     systems = []
     bench.systems = {}
-    for kind in kinds:
-        system = kind(bench.directory(f"state-{kind.name}", 12 if bench.scale >= 1 else 4), START_BASE_PORTS[kind.name] + 50)
+    for kind in kinds if steps else []:
+        system = kind(bench.directory(f"state-{kind.name}", 12 if bench.scale >= 1 else 4), START_BASE_PORTS[kind.name] + 50,
+                      settings={"zookeeper.session.timeout.ms": SESSION_TIMEOUT_MS})
         bench.systems[kind.name] = system
         systems.append(system)
         system.start()
     alone = {}
-    for step in range(3):
+    for step in range(max(steps, default=-1) + 1):
         for system in systems:
             grow(bench, system, step)
+        if is_wanted(f"idle-{step}"):
+            measure_idle(bench, systems, step)
         for system in systems:
-            if step == 0 and is_wanted("one-beside", "one-beside-p50"):
-                alone[system.name], _ = one_at_a_time(bench, system, 0)
-            for row, action in ((f"rss-{step}", measure_rss), (f"idle-{step}", measure_idle)):
-                if is_wanted(row):
-                    attempt(bench, row, system, action, step)
-            if step == 0 and is_wanted("heartbeat", "commit"):
-                attempt(bench, "heartbeat", system, group_requests)
-            if step == 0 and is_wanted("open-10k", "open-25k", "open-50k", "open-cpu"):
-                attempt(bench, "open-10k", system, open_rates)
-            if step == 0 and is_wanted("kill-leader"):
-                attempt(bench, "kill-leader", system, kill_leader)
-            if step == 0 and is_wanted("rolling-silence", "rolling-wait"):
-                attempt(bench, "rolling-silence", system, rolling_restart)
-            if step == 1 and is_wanted("kill-controller"):
-                attempt(bench, "kill-controller", system, kill_controller)
-            if step == 2 and is_wanted("one-beside", "one-beside-p50"):
-                attempt(bench, "one-beside", system, beside_idle, alone)
+            if is_wanted(f"rss-{step}"):
+                measure_rss(bench, system, step)
+            if step == 0 and is_wanted("one-beside", "one-beside-p50", "one-beside-cpu", "one-beside-1100", "one-beside-1100-p50"):
+                alone[system.name] = one_at_a_time(bench, system)["value"]
+            if system.name in alone and step > 0:
+                attempt(bench, "one-beside", system, beside_idle, alone, "-1100" if step == 1 else "")
+            for rows, action, words in AFTER[step]:
+                if is_wanted(*rows):
+                    attempt(bench, rows[0], system, action, *words)
     for system in systems:
         system.stop()

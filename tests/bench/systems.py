@@ -1,6 +1,7 @@
 """The systems that are measured: our broker, Apache Kafka, and the floor. Each is three processes on loopback with
 directories on a file system of its own; all of them answer the same questions."""
 import os
+import re
 import shutil
 import signal
 import socket
@@ -30,12 +31,12 @@ class Failure(Exception):
     """Something did not happen, or happened that must not: there is no number."""
 
 
-def await_true(seconds, what, condition):
+def await_true(seconds, what, condition, pause=0.01):
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             raise Failure(f"gave up waiting for {what}")
-        time.sleep(0.01)
+        time.sleep(pause)
 
 
 def is_open(port):
@@ -117,6 +118,12 @@ class Processes:
                                               stdin=subprocess.DEVNULL, start_new_session=True)
         log.close()
         return self.running[name]
+
+    def kill_whole(self, name):
+        """With what it started, first: nobody is left to clear up after it."""
+        for pid in reversed(descendants(self.running[name].pid)):
+            os.kill(pid, signal.SIGKILL)
+        self.end(name, signal.SIGKILL)
 
     def end(self, name, how=signal.SIGTERM, seconds=60):
         child = self.running.pop(name, None)
@@ -242,6 +249,16 @@ class Cluster:
                     answer += part
         except OSError:
             return b""
+
+    def registered(self):
+        """The brokers that have a registration. Cheap: it may be asked while something is measured."""
+        dump = self.ask_zookeeper("dump").decode(errors="replace")
+        if "phemeral" not in dump:
+            raise Failure("ZooKeeper does not tell its ephemeral nodes")
+        return {int(word) for word in re.findall(r"/brokers/ids/(\d+)", dump)}
+
+    def await_unregistered(self, number, seconds=60):
+        await_true(seconds, f"the registration of broker {number} to go", lambda: number not in self.registered())
 
     def command(self, properties):
         return [os.path.join(BUILD, "bin", "kafka-server-start"), properties]
