@@ -359,14 +359,13 @@ void compaction_destroy(struct compaction *c, bool remove_output) {
     if (c == NULL) {
         return;
     }
-    if (c->cleaned != NULL) {
-        int64_t base_offset = c->cleaned->base_offset;
-        segment_destroy(c->cleaned);
-        for (size_t i = 0; remove_output && i < ARRAY_SIZE(suffixes); i++) {
-            char path[LOG_PATH_SIZE];
-            path_of_offset(path, &c->output_place, base_offset, suffixes[i]);
-            file_remove(c->place.disk, path); /* what stays is removed by the next start */
-        }
+    segment_destroy(c->cleaned);
+    /* Also what could be made in part only. One ".cleaned" that stays has a crash in the middle of a later replacement
+     * take that back when it should go on. */
+    for (size_t i = 0; remove_output && c->phase == COMPACTION_CLEANS && i < ARRAY_SIZE(suffixes); i++) {
+        char path[LOG_PATH_SIZE];
+        path_of_offset(path, &c->output_place, c->sources[c->group_first].base_offset, suffixes[i]);
+        file_remove(c->place.disk, path); /* what stays is removed by the next start */
     }
     for (int32_t i = 0; i < c->source_count; i++) {
         disk_file_unref(c->sources[i].file);

@@ -112,7 +112,7 @@ int64_t compaction_position(const struct compaction *compaction);
 /* Puts the finished group in the place of its sources, on the loop. ERR_NOT_FOUND when they are not what they were
  * (truncation, retention): then nothing was changed and the cleaning is of no more use. */
 int log_replace_segments(struct log *log, struct compaction *compaction);
-/* Removes unfinished output (unless the log is gone) and frees everything. */
+/* Removes unfinished output, where the caller says so, and frees everything. */
 void compaction_destroy(struct compaction *compaction, bool remove_output);
 
 #endif

@@ -156,7 +156,8 @@ static void slice_done(void *context) {
     }
     if (entry == NULL || manager->cleaner_is_stopping || entry->log->is_fenced || !entry->log->config.compact ||
         manager_has_future(manager, entry)) {
-        end_job(manager, job, entry != NULL && !entry->log->is_fenced, true);
+        /* Where the log is gone its successor may be, with what this slice wrote among its files. */
+        end_job(manager, job, entry == NULL || !entry->log->is_fenced, true);
         return;
     }
     if (is_outdated(entry, job->compaction)) {
@@ -190,9 +191,10 @@ static void spawn_slice(struct cleaner_job *job) {
     clock_spawn(job->clock, slice_run, slice_done, job);
 }
 
+/* Also of an earlier log of the name: output has its path from the name, and one of the two would take the other's. */
 static bool is_in_progress(const struct log_manager *manager, const struct managed_log *entry) {
     for (const struct cleaner_job *job = manager->cleaner_jobs; job != NULL; job = job->next) {
-        if (job->serial == entry->serial) {
+        if (job->partition == entry->partition && strcmp(job->topic, entry->topic) == 0) {
             return true;
         }
     }

@@ -14,6 +14,7 @@
 static struct log_manager *manager;
 static int reported;
 static int cleanings;
+static struct disk *disk;
 
 static void count_reports(enum trace_level level, const char *line, void *context) {
     (void)context;
@@ -50,7 +51,7 @@ static void start_manager(const struct log_cleaner_config *cleaner) {
                                         .recovery_threads_per_directory = 1,
                                         .cleaner = *cleaner};
     char *message = NULL;
-    ck_assert_int_eq(log_manager_open(disk_posix(), &compact.clock.base, &config, &manager, &message), 0);
+    ck_assert_int_eq(log_manager_open(disk, &compact.clock.base, &config, &manager, &message), 0);
     ck_assert_int_eq(log_manager_load(manager, &message), 0);
     ck_assert_int_eq(log_manager_write_identity(manager, 1, "cluster"), 0);
     log_manager_start(manager);
@@ -64,6 +65,7 @@ static void manager_set_up(void) {
     trace_set_sink(count_reports, NULL);
     reported = 0;
     cleanings = 0;
+    disk = disk_posix();
 }
 
 static void manager_tear_down(void) {
@@ -215,12 +217,87 @@ START_TEST(a_truncation_under_a_cleaning_only_ends_it) {
 }
 END_TEST
 
+static int count_output(void *context, const char *name, bool is_directory) {
+    (void)is_directory;
+    *(int *)context += strstr(name, ".cleaned") != NULL;
+    return 0;
+}
+
+/* Files of unfinished cleanings in the log's directory. */
+static int output_of(const struct log *log) {
+    int count = 0;
+    ck_assert_int_eq(disk->ops->list(disk, log_directory(log), count_output, &count), 0);
+    return count;
+}
+
+/* It would have a crash take a whole group of the successor's back, much later. */
+START_TEST(a_cleaning_of_a_deleted_log_leaves_nothing_in_its_successors_directory) {
+    struct log_cleaner_config config = cleaner_config();
+    config.threads = 2;
+    start_manager(&config);
+    fill("t", 10);
+    compact.clock.defers_work = true;
+    test_clock_advance(&compact.clock, 15000);
+    ck_assert(test_clock_work(&compact.clock)); /* it prepared itself; the next slice begins to write */
+    struct cleaner_job *former = manager->cleaner_jobs;
+    ck_assert_ptr_nonnull(former);
+    ck_assert_int_eq(log_manager_delete(manager, "t", 0), 0);
+    const struct log *log = fill("t", 10);
+    test_clock_advance(&compact.clock, 15000);
+    ck_assert_ptr_eq(manager->cleaner_jobs, former); /* and no other: that would write the same files */
+    while (manager->cleaner_jobs == former) {
+        ck_assert(test_clock_work(&compact.clock));
+    }
+    ck_assert_int_eq(output_of(log), 0);
+    compact.clock.defers_work = false;
+    while (test_clock_work(&compact.clock)) {
+    }
+    test_clock_advance(&compact.clock, 15000);
+    ck_assert_int_eq(log->clean_offset, 200);
+}
+END_TEST
+
+static int open_without_room(struct disk *base, const char *path, int flags, struct disk_file **ret_file) {
+    bool is_last_made = strstr(path, ".timeindex.cleaned") != NULL && (flags & DISK_CREATE) != 0;
+    (void)base;
+    return is_last_made ? ERR_NO_SPACE : disk_open(disk_posix(), path, flags, ret_file);
+}
+
+START_TEST(output_that_there_is_no_space_for_leaves_nothing) {
+    struct disk_ops ops = *disk_posix()->ops;
+    struct disk full = {.ops = &ops};
+    ops.open = open_without_room;
+    disk = &full;
+    struct log_cleaner_config config = cleaner_config();
+    start_manager(&config);
+    struct log *log = fill("t", 10);
+    compact.clock.defers_work = true; /* else it is tried again at once, and again */
+    test_clock_advance(&compact.clock, 15000);
+    ck_assert_ptr_nonnull(manager->cleaner_jobs);
+    while (test_clock_work(&compact.clock)) {
+    }
+    ck_assert_ptr_null(manager->cleaner_jobs);
+    ck_assert_int_eq(cleanings, 0);
+    ck_assert(!log_is_fenced(log));
+    ck_assert_int_eq(output_of(log), 0);
+    ops.open = disk_posix()->ops->open;
+    test_clock_advance(&compact.clock, 15000);
+    while (test_clock_work(&compact.clock)) {
+    }
+    ck_assert_int_eq(cleanings, 1);
+    log_manager_destroy(manager);
+    manager = NULL;
+}
+END_TEST
+
 int main(void) {
     static const struct test tests[] = {
         TEST(the_cleaner_cleans_what_is_dirty_enough_and_remembers_how_far),
         TEST(a_log_that_cannot_be_cleaned_is_named_once_and_the_rest_goes_on),
         TEST(the_cleaner_keeps_to_its_budget),
         TEST(more_keys_than_the_map_has_room_for_take_several_cleanings),
+        TEST(a_cleaning_of_a_deleted_log_leaves_nothing_in_its_successors_directory),
+        TEST(output_that_there_is_no_space_for_leaves_nothing),
         TEST(a_truncation_under_a_cleaning_only_ends_it),
         TEST(a_stop_or_a_deletion_ends_a_cleaning_under_way),
     };
