@@ -279,6 +279,12 @@ static bool lost_tail(struct log *log, int32_t at, bool is_copy) {
     return false;
 }
 
+/* Nor do names: a segment that a truncation took away may be there again, while the one it cut, which is cut durably
+ * before anything is appended, has gone on beyond where the other begins. */
+static bool came_back(const struct log *log, int32_t at) {
+    return at + 1 < log->segment_count && log->recovered_end > log->segments[at + 1]->base_offset;
+}
+
 /* A clean stop leaves the recovery point at the log end, but for a doubt that nobody had settled. */
 static int recall_doubt(struct log *log, int64_t recovery_point) {
     int error = 0;
@@ -301,11 +307,11 @@ static int recover_unflushed(struct log *log, const struct log_open_options *opt
         if (cut < 0) {
             return (int)cut;
         }
-        bool has_lost_tail = cut == 0 && lost_tail(log, i, options->is_copy); /* where it is cut it ends, no doubt */
-        if (cut > 0 || has_lost_tail) {
+        bool ends_here = cut == 0 && (came_back(log, i) || lost_tail(log, i, options->is_copy));
+        if (cut > 0 || ends_here) { /* where it is cut it ends, no doubt */
             trace_warn(AREA, "Corruption found in segment %lld of %s, truncating %lld bytes%s",
                        (long long)segment->base_offset, log->place.directory, (long long)cut,
-                       has_lost_tail ? "; what follows does not begin where it ends" : "");
+                       ends_here ? "; what follows does not begin where it ends" : "");
             int32_t later = log->segment_count - i - 1;
             while (later-- > 0) {
                 int error = log_remove_segments(log, log->segment_count - 1, 1, -1);

@@ -502,6 +502,32 @@ START_TEST(a_flush_does_not_believe_an_earlier_one_that_is_still_under_way) {
 }
 END_TEST
 
+/* Names reach the disk in no certain order either: segments that a truncation took away are there again, and the one it
+ * cut has gone on beyond where they begin. */
+START_TEST(segments_that_were_cut_off_and_came_back_are_no_part_of_what_took_their_place) {
+    static struct model model;
+    struct memory_disk *disk = memory_disk_create();
+    struct log_manager *manager;
+    struct log *log = start_leading(disk, &manager, &model);
+    ck_assert(append_some(log, &model, 20, 0) && flush(log, &model));
+    ck_assert_int_gt(log->segment_count, 2);
+    int64_t second = log->segments[1]->base_offset;
+    ck_assert(truncate_to(log, &model, second - 2));
+    struct log_config config = *log_get_config(log);
+    config.segment_bytes = 1 << 20;
+    log_set_config(log, &config);
+    ck_assert(append_some(log, &model, 4, 1));
+    ck_assert_int_eq(log->segment_count, 1);
+    sync_by_itself(disk, DIRECTORY "/t-0/00000000000000000000.log");
+    log = die_and_start(disk, true, &manager);
+    check_content(log, &model, true, "a truncation and more records");
+    ck_assert_int_eq(log_end_offset(log), second + 2);
+    ck_assert_int_eq(log->segment_count, 1);
+    log_manager_destroy(manager);
+    memory_disk_destroy(disk);
+}
+END_TEST
+
 static char *path_of(int64_t base_offset, const char *suffix) {
     return xasprintf(DIRECTORY "/t-0/%020lld%s", (long long)base_offset, suffix);
 }
@@ -572,6 +598,7 @@ int main(void) {
         TEST(an_epoch_without_a_record_gives_way_to_the_next_one_whatever_its_file_says),
         TEST(an_epoch_that_loading_dropped_is_out_of_the_file_before_an_older_one_takes_its_place),
         TEST(an_epoch_that_loading_dropped_is_out_of_the_file_before_a_follower_takes_its_place),
+        TEST(segments_that_were_cut_off_and_came_back_are_no_part_of_what_took_their_place),
         TEST(a_flush_does_not_believe_an_earlier_one_that_is_still_under_way),
         TEST(a_log_that_begins_anew_at_a_lower_offset_begins_there_after_a_crash_too),
         TEST(a_lost_index_behind_a_torn_segment_does_not_keep_the_log_from_opening),
