@@ -19,12 +19,14 @@
 static void exchange_answered(struct exchange *exchange, const struct answer *answer);
 static void exchange_silent(struct exchange *exchange);
 static void exchange_closing(struct exchange *exchange);
+static void exchange_of_broker(struct exchange *exchange);
 static void take_up(struct connection *connection, struct frame_buffer *buffer, size_t at, size_t end);
 
 static const struct exchange_ops exchange_ops = {
     .answer = exchange_answered,
     .answer_nothing = exchange_silent,
     .close = exchange_closing,
+    .is_of_broker = exchange_of_broker,
 };
 
 static void connection_unref(struct connection *connection) {
@@ -82,9 +84,19 @@ static bool may_deliver(const struct connection *connection) {
            connection->output_bytes < CONNECTION_OUTPUT_MAX_BYTES;
 }
 
+/* Memory that waiting produces hold is given back by what brokers send next: those are read at the bound too. Where
+ * they have a listener of their own, that tells them; where clients share it, what a connection has sent does. A client
+ * that claims to be a replica is believed, as on a listener of the brokers' own. */
 static bool may_read(const struct connection *connection) {
-    return may_deliver(connection) && (connection->listener->is_privileged ||
-                                       network_has_memory(connection->network, connection->partial != NULL));
+    const struct listener *listener = connection->listener;
+    if (!may_deliver(connection)) {
+        return false;
+    }
+    if (connection->is_broker || (listener->is_privileged && connection->network->has_client_listener)) {
+        return true;
+    }
+    return network_has_memory(connection->network, connection->partial != NULL) ||
+           (listener->is_privileged && connection->received_bytes < CONNECTION_FIRST_BYTES);
 }
 
 /* Takes up what was left over while too much was in flight. A posted task, because the answer that made room may come
@@ -177,6 +189,11 @@ static void exchange_closing(struct exchange *exchange) {
         e->connection->is_ending = true;
         flush(e->connection);
     }
+}
+
+/* What follows from it is seen to when frames have been handed out. */
+static void exchange_of_broker(struct exchange *exchange) {
+    CONTAINER_OF(exchange, struct connection_exchange, exchange)->connection->is_broker = true;
 }
 
 static void deliver(struct connection *connection, struct frame_buffer *buffer, const uint8_t *bytes, size_t size) {
@@ -277,6 +294,9 @@ static bool read_once(struct connection *connection) {
         to = buffer->data + buffer->filled;
         room = buffer->capacity - buffer->filled;
     }
+    if (connection->received_bytes < CONNECTION_FIRST_BYTES) {
+        room = MIN(room, (size_t)(CONNECTION_FIRST_BYTES - connection->received_bytes));
+    }
     ssize_t count = recv(connection->descriptor, to, room, 0);
     if (count < 0 && (errno == EAGAIN || errno == EINTR)) {
         return false;
@@ -285,6 +305,7 @@ static bool read_once(struct connection *connection) {
         connection_close(connection);
         return false;
     }
+    connection->received_bytes += count;
     network_touch(connection->network, connection);
     bool is_more_likely = (size_t)count == room;
     if (partial != NULL) {

@@ -26,6 +26,9 @@
 /* The read buffer connections share, and the least room worth reading into. */
 #define CONNECTION_READ_BYTES ((size_t)128 * 1024)
 #define CONNECTION_READ_ROOM_MIN ((size_t)16 * 1024)
+/* What is read of a new connection on the inter-broker listener whatever memory is in use: enough for ApiVersions and a
+ * Fetch of a thousand partitions, so that a follower that comes back is known as one. */
+#define CONNECTION_FIRST_BYTES ((int64_t)64 * 1024)
 /* Reads of one connection before the others get their turn. */
 #define CONNECTION_READS_MAX 8
 /* Exchange records kept for reuse. */
@@ -67,6 +70,7 @@ struct network {
     struct network_config config;
     struct listener listeners[LISTENERS_MAX];
     int32_t listener_count;
+    bool has_client_listener; /* one that is not privileged */
     bool is_accepting;
     struct frame_pool pool;
     struct frame_buffer *read_buffer; /* shared; NULL until needed */
@@ -104,6 +108,8 @@ struct connection {
     int64_t in_flight_bytes; /* of their frames */
     int32_t references;      /* exchanges and posted tasks that point here */
     int64_t output_bytes;    /* answered and not yet sent */
+    int64_t received_bytes;  /* in all */
+    bool is_broker;          /* what it sent says so */
     bool is_reading;         /* the read watcher runs */
     bool is_in_callback;     /* frames are being handed out: answers are flushed together afterwards */
     bool is_resume_posted;

@@ -369,6 +369,7 @@ int network_listen(struct network *network, int32_t index, bool is_privileged, c
     listener->descriptor = descriptor;
     listener->index = index;
     listener->is_privileged = is_privileged;
+    network->has_client_listener |= !is_privileged;
     listener->admission.max_connections = ADMISSION_UNLIMITED;
     listener->admission.rate.per_second = ADMISSION_UNLIMITED;
     /* Where brokers and clients share one listener, nothing tells them apart. */

@@ -20,7 +20,8 @@ typedef void connection_frame_callback(void *context, struct exchange *exchange,
 
 /* Memory of frames that are being received or served, all connections together, where queued.max.request.bytes sets no
  * bound: ten of the largest, and what a Java broker has in all by default. At the bound, connections in the middle of a
- * frame go on and the others are not read, save those of brokers. */
+ * frame go on and the others are not read, save those of brokers: all of the inter-broker listener where clients have
+ * another, else those known by what they sent. */
 #define NETWORK_FRAMES_MAX_BYTES ((int64_t)1024 * 1024 * 1024)
 /* At that bound a frame has to be complete so long after it began, else its connection is closed: memory cannot be held
  * by sending slowly. */

@@ -3,7 +3,8 @@
  *
  * The mover embeds a struct exchange in its own record of the frame and hands it to the server. The server calls
  * exactly one of the three functions, once, at any later time, on the loop. Until then the frame's bytes stay where
- * they are and may be written to. When the peer goes away first, the mover sets is_abandoned and calls on_abandoned;
+ * they are and may be written to; before it ends the exchange it may say that the frame came from another broker. When
+ * the peer goes away first, the mover sets is_abandoned and calls on_abandoned;
  * the exchange must still be ended, and what is answered is dropped. */
 #ifndef OTTLA_PROTOCOL_EXCHANGE_H
 #define OTTLA_PROTOCOL_EXCHANGE_H
@@ -34,6 +35,9 @@ struct exchange_ops {
     void (*answer_nothing)(struct exchange *exchange);
     /* The connection is closed once the answers before this one are out. */
     void (*close)(struct exchange *exchange);
+    /* While the exchange lasts: this frame is one that only brokers send, and came by the inter-broker listener. May be
+     * NULL where the mover treats everybody alike. */
+    void (*is_of_broker)(struct exchange *exchange);
 };
 
 struct exchange {

@@ -298,6 +298,20 @@ static void refuse(struct request *request, const char *why) {
     request_close_connection(request);
 }
 
+/* What only another broker has a reason to send: the transport does not keep it waiting for memory. */
+static bool is_of_broker(const struct request *request) {
+    switch (request->row->key) {
+    case API_FETCH: {
+        const struct fetch_request *fetch = request->message;
+        return fetch->replica_id >= 0 || fetch->replica_state.replica_id >= 0;
+    }
+    case API_LIST_OFFSETS: return ((const struct list_offsets_request *)request->message)->replica_id >= 0;
+    case API_OFFSET_FOR_LEADER_EPOCH:
+        return ((const struct offset_for_leader_epoch_request *)request->message)->replica_id >= 0;
+    default: return request->row->authorization == AUTHORIZE_CLUSTER_ACTION;
+    }
+}
+
 void dispatch_frame(struct dispatcher *dispatcher, struct exchange *exchange, uint8_t *frame, size_t size) {
     struct request *request = request_take(dispatcher);
     request->exchange = exchange;
@@ -342,5 +356,8 @@ void dispatch_frame(struct dispatcher *dispatcher, struct exchange *exchange, ui
     }
     request->arena.budget = SIZE_MAX;
     request->message = message;
+    if (exchange->is_privileged && exchange->ops->is_of_broker != NULL && is_of_broker(request)) {
+        exchange->ops->is_of_broker(exchange);
+    }
     row->handle(request);
 }

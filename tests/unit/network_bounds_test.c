@@ -219,6 +219,65 @@ START_TEST(memory_of_all_requests_is_bounded_and_brokers_are_served_beyond) {
 }
 END_TEST
 
+/* A connection that has used up what is read of it in any case: its first frame, which the server is given as index-th
+ * and answers. */
+static int connect_known(int index) {
+    int descriptor = connect_client();
+    send_large(descriptor, (size_t)CONNECTION_FIRST_BYTES, (size_t)CONNECTION_FIRST_BYTES);
+    await_held(index + 1);
+    return descriptor;
+}
+
+static void answer_first(int descriptor, int index) {
+    size_t size;
+    answer_held(index);
+    free(receive_frame(descriptor, &size));
+    ck_assert_uint_eq(size, (size_t)CONNECTION_FIRST_BYTES);
+}
+
+START_TEST(on_a_shared_listener_memory_is_bounded_for_all_but_brokers_and_the_first_bytes) {
+    struct network_config config = test_config();
+    config.frames_max_bytes = 1024 * 1024;
+    start_shared(&config);
+    int client = connect_known(0);
+    answer_first(client, 0);
+    int broker = connect_known(1);
+    held[1].exchange->ops->is_of_broker(held[1].exchange);
+    answer_first(broker, 1);
+    int large = connect_client();
+    send_large(large, 1536 * 1024, 1536 * 1024);
+    await_held(3);
+    send_frame(client, "client", 6);
+    run_for(20);
+    ck_assert_int_eq(held_count, 3);
+    send_frame(broker, "broker", 6);
+    await_held(4);
+    ck_assert_mem_eq(held[3].frame, "broker", 6);
+    /* A broker that comes back is known by its first frame. */
+    int again = connect_client();
+    send_frame(again, "again", 5);
+    await_held(5);
+    ck_assert_mem_eq(held[4].frame, "again", 5);
+    /* Whoever is no broker gets no further than that and the end of a frame begun. */
+    struct transfer more = {.descriptor = again, .size = 1024 * 1024, .bytes = xcalloc(1, 1024 * 1024)};
+    for (size_t at = 0; at < more.size; at += 1024) {
+        store_i32(more.bytes + at, 1020);
+    }
+    (void)send_some(&more);
+    run_for(20);
+    ck_assert_int_eq(held_count, 5 + (int)(CONNECTION_FIRST_BYTES / 1024));
+    ck_assert_int_lt(network_frame_bytes(network), 1536 * 1024 + 3 * (int64_t)CONNECTION_READ_BYTES);
+    answer_held(2);
+    await_held(held_count + 1);
+    free(more.bytes);
+    close(client);
+    close(broker);
+    close(large);
+    close(again);
+    finish();
+}
+END_TEST
+
 START_TEST(whoever_sends_slowly_keeps_memory_only_while_there_is_enough) {
     struct network_config config = test_config();
     config.frames_max_bytes = 1024 * 1024;
@@ -244,14 +303,8 @@ END_TEST
 
 START_TEST(with_one_listener_max_connections_holds_for_everybody) {
     struct network_config config = test_config();
-    char *message = NULL;
     config.limits.max_connections = 2;
-    start(&config);
-    network_stop_accepting(network);
-    network_destroy(network);
-    network = network_create(loop, &config);
-    ck_assert_int_eq(network_listen(network, 0, true, "127.0.0.1", 0, &message), 0);
-    network_start_accepting(network);
+    start_shared(&config);
     answers_at_once = true;
     int clients[3];
     for (int i = 0; i < 3; i++) {
@@ -454,6 +507,7 @@ int main(void) {
         TEST(at_max_connections_clients_queue_and_a_broker_displaces_one),
         TEST(bytes_in_flight_of_one_connection_are_bounded),
         TEST(memory_of_all_requests_is_bounded_and_brokers_are_served_beyond),
+        TEST(on_a_shared_listener_memory_is_bounded_for_all_but_brokers_and_the_first_bytes),
         TEST(whoever_sends_slowly_keeps_memory_only_while_there_is_enough),
         TEST(with_one_listener_max_connections_holds_for_everybody),
         TEST(lowered_bounds_close_the_least_active_and_a_listener_has_its_own),

@@ -118,6 +118,17 @@ static inline void start(const struct network_config *config) {
     network_start_accepting(network);
 }
 
+/* One listener, which brokers and clients share. */
+static inline void start_shared(const struct network_config *config) {
+    char *message = NULL;
+    start(config);
+    network_stop_accepting(network);
+    network_destroy(network);
+    network = network_create(loop, config);
+    ck_assert_int_eq(network_listen(network, 0, true, "127.0.0.1", 0, &message), 0);
+    network_start_accepting(network);
+}
+
 static inline void finish(void) {
     network_close_connections(network);
     for (int i = 0; i < held_count; i++) {

@@ -1,0 +1,141 @@
+/* Dispatch behind real connections: a follower on the listener that clients use too. */
+#include "generated/protocol/fetch.h"
+#include "generated/protocol/produce.h"
+#include "tests/unit/dispatch_fixture.h"
+#include "tests/unit/network_fixture.h"
+
+/* Two of the buffers connections are read into. */
+#define FRAMES_MAX_BYTES (2 * (int64_t)CONNECTION_READ_BYTES)
+#define PRODUCE_RECORDS 500
+#define FETCH_VERSION 17
+#define PRODUCE_VERSION 9
+
+static int32_t two_replicas[] = {1, 2};
+
+static void dispatch(void *context, struct exchange *exchange, uint8_t *frame, size_t size) {
+    (void)context;
+    dispatch_frame(fx.dispatcher, exchange, frame, size);
+}
+
+/* Sends it; how many bytes it took. */
+static size_t ask(int descriptor, int16_t key, int16_t version, encode_function *encode, const void *message) {
+    static uint8_t bytes[256 * 1024];
+    struct encoder e = encoder_of(bytes, sizeof bytes);
+    struct request_header header = {
+        .api_key = key, .api_version = version, .correlation_id = 42, .client_id = STR_LITERAL("test")};
+    request_header_encode(&header, &e);
+    encode(message, version, &e);
+    ck_assert(!e.w.failed);
+    send_frame(descriptor, bytes, writer_size(&e.w));
+    return 4 + writer_size(&e.w);
+}
+
+static void ask_produce(int descriptor) {
+    struct produce_request request;
+    struct produce_request_topic_produce_data topic;
+    struct produce_request_partition_produce_data partition;
+    struct byte_buffer bytes = {0};
+    struct test_batch batch = test_batch_of(PRODUCE_RECORDS);
+    test_batch_encode(&batch, &bytes);
+    produce_request_init(&request);
+    produce_request_topic_produce_data_init(&topic);
+    produce_request_partition_produce_data_init(&partition);
+    partition.records = (struct records){.size = (int32_t)bytes.size, .data = bytes.data};
+    topic.name = STR_LITERAL("t");
+    topic.partition_data = &partition;
+    topic.partition_data_count = 1;
+    request.acks = -1;
+    request.timeout_ms = 60000;
+    request.topic_data = &topic;
+    request.topic_data_count = 1;
+    ask(descriptor, API_PRODUCE, PRODUCE_VERSION, (encode_function *)produce_request_encode, &request);
+    byte_buffer_deinit(&bytes);
+}
+
+static size_t ask_fetch(int descriptor, int32_t replica_id, int64_t offset) {
+    struct fetch_request request;
+    struct fetch_request_fetch_topic topic;
+    struct fetch_request_fetch_partition partition;
+    fetch_request_init(&request);
+    fetch_request_fetch_topic_init(&topic);
+    fetch_request_fetch_partition_init(&partition);
+    partition.fetch_offset = offset;
+    topic.topic_id = TOPIC_ID;
+    topic.partitions = &partition;
+    topic.partitions_count = 1;
+    request.replica_state.replica_id = replica_id;
+    request.session_epoch = -1;
+    request.topics = &topic;
+    request.topics_count = 1;
+    return ask(descriptor, API_FETCH, FETCH_VERSION, (encode_function *)fetch_request_encode, &request);
+}
+
+/* Until more has been read of the connection than is read of any. */
+static void ask_on(int descriptor, int32_t replica_id) {
+    for (int64_t sent = 0; sent <= CONNECTION_FIRST_BYTES;) {
+        size_t size;
+        sent += (int64_t)ask_fetch(descriptor, replica_id, 0);
+        free(receive_frame(descriptor, &size));
+    }
+}
+
+static bool has_in_flight(void *context) {
+    return dispatcher_in_flight(fx.dispatcher) == *(int32_t *)context;
+}
+
+static bool is_unanswered(int descriptor) {
+    uint8_t byte;
+    return recv(descriptor, &byte, 1, MSG_PEEK) < 0 && errno == EAGAIN;
+}
+
+START_TEST(acks_all_completes_while_waiting_produces_use_up_the_memory_of_a_shared_listener) {
+    struct network_config config = test_config();
+    size_t size;
+    config.frames_max_bytes = FRAMES_MAX_BYTES;
+    config.on_frame = dispatch;
+    start_shared(&config);
+    fixture_clock = loop_clock(loop);
+    fixture_start();
+    become_leader("t", two_replicas, 2, 0);
+    int consumer = connect_client();
+    int follower = connect_client();
+    int producer = connect_client();
+    ask_on(consumer, -1);
+    ask_on(follower, 2);
+    int32_t waiting = 0;
+    while (network_frame_bytes(network) < FRAMES_MAX_BYTES) {
+        waiting++;
+        ask_produce(producer);
+        run_until(has_in_flight, &waiting);
+    }
+    ask_fetch(consumer, -1, 0);
+    run_for(20);
+    ck_assert(is_unanswered(consumer));
+    ck_assert(is_unanswered(producer));
+    ask_fetch(follower, 2, (int64_t)waiting * PRODUCE_RECORDS);
+    free(receive_frame(follower, &size));
+    for (int32_t i = 0; i < waiting; i++) {
+        uint8_t *answer = receive_frame(producer, &size);
+        struct reader r = reader_of(answer, size);
+        struct produce_response response;
+        int32_t id;
+        ck_assert_int_eq(response_header_decode(&r, API_PRODUCE, PRODUCE_VERSION, &id), 0);
+        ck_assert_int_eq(produce_response_decode(&r, PRODUCE_VERSION, &fx.arena, &response), 0);
+        ck_assert_int_eq(response.responses[0].partition_responses[0].error_code, 0);
+        free(answer);
+    }
+    close(consumer);
+    close(follower);
+    close(producer);
+    network_close_connections(network);
+    fixture_finish();
+    finish();
+}
+END_TEST
+
+int main(void) {
+    static const struct test tests[] = {
+        TEST(acks_all_completes_while_waiting_produces_use_up_the_memory_of_a_shared_listener),
+    };
+    return run_tests("dispatch network", tests, sizeof tests / sizeof tests[0]);
+}
