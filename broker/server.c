@@ -230,6 +230,8 @@ static int open_all(struct server *server) {
     struct peers_config peers_config = {
         .socket_receive_buffer_bytes = config->replica_socket_receive_buffer_bytes,
         .connections_max_idle_ms = config->connections_max_idle_ms,
+        .connection_setup_timeout_ms = config->socket_connection_setup_timeout_ms,
+        .connection_setup_timeout_max_ms = config->socket_connection_setup_timeout_max_ms,
     };
     server->peers = peers_create(server->loop, &peers_config);
     struct broker_seams seams = {

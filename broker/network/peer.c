@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <ev.h>
 #include <netdb.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +17,7 @@
 #include "broker/base/errors.h"
 #include "broker/base/trace.h"
 #include "broker/network/frame_pool.h"
+#include "broker/network/reach.h"
 #include "broker/protocol/frame.h"
 #include "broker/protocol/header.h"
 
@@ -56,8 +56,10 @@ struct peer {
     int32_t port;
     enum peer_state state;
     struct addrinfo *addresses;
-    struct addrinfo *address; /* the one being tried */
-    int descriptor;           /* -1: none */
+    struct addrinfo *address;   /* the next one to try */
+    int32_t untried_count;      /* of the addresses */
+    int descriptor;             /* -1: none */
+    struct timer connect_timer; /* while an attempt lasts */
     ev_io read_watcher;
     ev_io write_watcher;
     struct timer timer; /* next deadline of a call, or idleness */
@@ -81,6 +83,7 @@ struct peers {
     struct call *ended;
     struct call *free_calls;
     int32_t free_call_count;
+    struct reach reach;
     struct frame_pool pool;
     struct frame_buffer *read_buffer;
     int32_t calls_alive;
@@ -90,7 +93,7 @@ struct peers {
 };
 
 static void peer_fail(struct peer *peer, int error, struct call *timed_out);
-static void connect_next(struct peer *peer);
+static void connect_failed(struct peer *peer);
 
 static void peer_unref(struct peer *peer) {
     if (--peer->references > 0) {
@@ -186,6 +189,7 @@ static void on_peer_timer(struct timer *timer) {
 
 static void close_socket(struct peer *peer) {
     struct ev_loop *ev = loop_ev(peer->peers->loop);
+    timer_stop(peer->peers->clock, &peer->connect_timer);
     if (peer->descriptor >= 0 && peer->calls != NULL) {
         /* What we gave up must not arrive behind what we send next: after a plain close the kernel goes on delivering
          * for minutes, and an UpdateMetadata has nothing in it that would tell that it is old. */
@@ -205,6 +209,9 @@ static void peer_fail(struct peer *peer, int error, struct call *timed_out) {
     struct peers *peers = peer->peers;
     if (peer->state == PEER_CLOSED) {
         return;
+    }
+    if (peer->state == PEER_CONNECTING && timed_out != NULL) {
+        reach_note_failure(&peers->reach, peer->broker_id, peer->channel);
     }
     close_socket(peer);
     timer_stop(peers->clock, &peer->timer);
@@ -356,10 +363,10 @@ static void on_peer_writable(struct ev_loop *ev, ev_io *watcher, int events) {
         socklen_t size = sizeof error;
         ev_io_stop(ev, watcher);
         if (getsockopt(peer->descriptor, SOL_SOCKET, SO_ERROR, &error, &size) != 0 || error != 0) {
-            close_socket(peer);
-            peer->address = peer->address->ai_next;
-            connect_next(peer);
+            connect_failed(peer);
         } else {
+            timer_stop(peer->peers->clock, &peer->connect_timer);
+            reach_note_success(&peer->peers->reach, peer->broker_id, peer->channel);
             peer->state = PEER_CONNECTED;
             freeaddrinfo(peer->addresses);
             peer->addresses = NULL;
@@ -372,49 +379,70 @@ static void on_peer_writable(struct ev_loop *ev, ev_io *watcher, int events) {
     peer_unref(peer);
 }
 
-/* Tries the addresses in turn. */
+static void on_connect_timer(struct timer *timer) {
+    struct peer *peer = CONTAINER_OF(timer, struct peer, connect_timer);
+    trace_info(AREA, "Node %d (%s:%d) did not answer an attempt to connect in time", peer->broker_id, peer->host,
+               peer->port);
+    connect_failed(peer);
+}
+
+/* Tries the addresses in turn, each once. One that drops what it is sent is given up after a while: the kernel would
+ * try on for two minutes, longer than any request waits. */
 static void connect_next(struct peer *peer) {
     struct peers *peers = peer->peers;
-    for (; peer->address != NULL; peer->address = peer->address->ai_next) {
+    while (peer->untried_count > 0) {
         const struct addrinfo *address = peer->address;
-        int descriptor = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-        if (descriptor < 0) {
+        peer->address = address->ai_next != NULL ? address->ai_next : peer->addresses;
+        peer->untried_count--;
+        peer->descriptor = reach_connect(address, peers->config.socket_receive_buffer_bytes);
+        if (peer->descriptor < 0) {
+            reach_note_failure(&peers->reach, peer->broker_id, peer->channel);
             continue;
         }
-        int yes = 1;
-        (void)setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-        (void)setsockopt(descriptor, SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof yes);
-        int receive = peers->config.socket_receive_buffer_bytes;
-        if (receive > 0) {
-            (void)setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &receive, sizeof receive);
-        }
-        if (connect(descriptor, address->ai_addr, address->ai_addrlen) != 0 && errno != EINPROGRESS) {
-            close(descriptor);
-            continue;
-        }
-        peer->descriptor = descriptor;
-        peer->state = PEER_CONNECTING;
-        ev_io_init(&peer->read_watcher, on_peer_readable, descriptor, EV_READ);
-        ev_io_init(&peer->write_watcher, on_peer_writable, descriptor, EV_WRITE);
+        ev_io_init(&peer->read_watcher, on_peer_readable, peer->descriptor, EV_READ);
+        ev_io_init(&peer->write_watcher, on_peer_writable, peer->descriptor, EV_WRITE);
         ev_io_start(loop_ev(peers->loop), &peer->write_watcher);
+        if (peers->config.connection_setup_timeout_ms > 0) {
+            timer_start(peers->clock, &peer->connect_timer,
+                        reach_timeout_ms(&peers->reach, peer->broker_id, peer->channel,
+                                         peers->config.connection_setup_timeout_ms,
+                                         peers->config.connection_setup_timeout_max_ms),
+                        on_connect_timer);
+        }
         return;
     }
     trace_info(AREA, "Connection to node %d (%s:%d) could not be established", peer->broker_id, peer->host, peer->port);
     peer_fail(peer, ERR_DISCONNECTED, NULL);
 }
 
-static int lookup(struct peer *peer, int flags) {
-    char service[16];
-    snprintf(service, sizeof service, "%d", peer->port);
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | flags};
-    return getaddrinfo(peer->host, service, &hints, &peer->addresses);
+static void connect_failed(struct peer *peer) {
+    reach_note_failure(&peer->peers->reach, peer->broker_id, peer->channel);
+    close_socket(peer);
+    connect_next(peer);
+}
+
+/* Begins with the address after those that failed before; a request's time may be over before all have been tried. */
+static void connect_first(struct peer *peer) {
+    peer->state = PEER_CONNECTING;
+    for (const struct addrinfo *info = peer->addresses; info != NULL; info = info->ai_next) {
+        peer->untried_count++;
+    }
+    peer->address = peer->addresses;
+    if (peer->untried_count > 0) {
+        int32_t skip = reach_start(&peer->peers->reach, peer->broker_id, peer->channel) % peer->untried_count;
+        for (; skip > 0; skip--) {
+            peer->address = peer->address->ai_next;
+        }
+    }
+    connect_next(peer);
 }
 
 /* On a worker: names may take the resolver's time. */
 static void resolve(void *context) {
     struct peer *peer = context;
-    if (lookup(peer, AI_ADDRCONFIG) != 0 && lookup(peer, 0) != 0) {
-        peer->addresses = NULL;
+    peer->addresses = reach_lookup(peer->host, peer->port, AI_ADDRCONFIG);
+    if (peer->addresses == NULL) {
+        peer->addresses = reach_lookup(peer->host, peer->port, 0);
     }
 }
 
@@ -425,9 +453,7 @@ static void on_resolved(void *context) {
             freeaddrinfo(peer->addresses);
         }
     } else {
-        peer->state = PEER_CONNECTING;
-        peer->address = peer->addresses;
-        connect_next(peer);
+        connect_first(peer);
     }
     peer_unref(peer);
 }
@@ -448,13 +474,11 @@ static struct peer *peer_open(struct peers *peers, const struct transport_reques
 }
 
 static void peer_start(struct peer *peer) {
-    if (lookup(peer, AI_NUMERICHOST) == 0) {
-        peer->state = PEER_CONNECTING;
-        peer->address = peer->addresses;
-        connect_next(peer);
+    peer->addresses = reach_lookup(peer->host, peer->port, AI_NUMERICHOST);
+    if (peer->addresses != NULL) {
+        connect_first(peer);
         return;
     }
-    peer->addresses = NULL;
     peer->state = PEER_RESOLVING;
     peer->references++;
     clock_spawn(peer->peers->clock, resolve, on_resolved, peer);
@@ -580,6 +604,7 @@ void peers_destroy(struct peers *peers) {
         free(call->frame);
         free(call);
     }
+    reach_deinit(&peers->reach);
     frame_buffer_unref(peers->read_buffer);
     frame_pool_deinit(&peers->pool);
     free(peers);

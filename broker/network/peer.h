@@ -15,6 +15,9 @@ struct peers;
 struct peers_config {
     int32_t socket_receive_buffer_bytes; /* -1: the system's */
     int64_t connections_max_idle_ms;     /* <= 0: no bound */
+    /* For one attempt at one address, doubled with each failure in a row up to the second; <= 0: the system's. */
+    int64_t connection_setup_timeout_ms;
+    int64_t connection_setup_timeout_max_ms;
 };
 
 /* Requests of one connection that have no answer yet; one more ends with ERR_TOO_LARGE. The controller keeps one in

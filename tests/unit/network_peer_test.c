@@ -1,4 +1,8 @@
 /* The transport between brokers, and the loop under it. */
+#include <dlfcn.h>
+#include <netdb.h>
+
+#include "broker/network/reach.h"
 #include "tests/unit/network_fixture.h"
 
 /* Peers. */
@@ -179,6 +183,125 @@ START_TEST(a_dropped_channel_ends_its_requests_and_the_next_send_connects_anew) 
 }
 END_TEST
 
+/* "two.homes" has the addresses 127.0.0.2 and 127.0.0.1, in this order; other names are the system's. */
+static struct addrinfo *resolve_numeric(const char *address, const char *service) {
+    struct addrinfo *found = NULL;
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | AI_NUMERICHOST};
+    ck_assert_int_eq(getaddrinfo(address, service, &hints, &found), 0);
+    return found;
+}
+
+int getaddrinfo(const char *host, const char *service, const struct addrinfo *hints, struct addrinfo **ret) {
+    static int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    if (host == NULL || strcmp(host, "two.homes") != 0) {
+        if (real == NULL) {
+            *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+        }
+        return real(host, service, hints, ret);
+    }
+    if ((hints->ai_flags & AI_NUMERICHOST) != 0) {
+        return EAI_NONAME;
+    }
+    *ret = resolve_numeric("127.0.0.2", service);
+    (*ret)->ai_next = resolve_numeric("127.0.0.1", service);
+    return 0;
+}
+
+/* A place that drops who comes: its queue of connections is full. */
+struct black_hole {
+    int listener;
+    int fillers[4];
+};
+
+static void dig(struct black_hole *hole, const char *host, int32_t port) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    ck_assert_int_eq(inet_pton(AF_INET, host, &address.sin_addr), 1);
+    hole->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(hole->listener, (struct sockaddr *)&address, sizeof address), 0);
+    ck_assert_int_eq(listen(hole->listener, 0), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(hole->fillers); i++) {
+        hole->fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        int status = connect(hole->fillers[i], (struct sockaddr *)&address, sizeof address);
+        ck_assert(status == 0 || errno == EINPROGRESS);
+    }
+}
+
+static void fill_in(struct black_hole *hole) {
+    close(hole->listener);
+    for (size_t i = 0; i < ARRAY_SIZE(hole->fillers); i++) {
+        close(hole->fillers[i]);
+    }
+}
+
+START_TEST(an_address_that_drops_what_it_is_sent_is_given_up_for_the_next_one) {
+    struct network_config config = test_config();
+    struct black_hole hole;
+    start(&config);
+    int32_t port = network_port(network, 0);
+    dig(&hole, "127.0.0.2", port);
+    struct peers_config peers_config = {
+        .socket_receive_buffer_bytes = -1, .connection_setup_timeout_ms = 50, .connection_setup_timeout_max_ms = 100};
+    struct peers *peers = peers_create(loop, &peers_config);
+    struct outcome outcome = {0};
+    send_to(peers, port, "two.homes", "at last", 60000, &outcome);
+    await_held(1);
+    answer_as_broker(0);
+    run_until(is_answered, &outcome);
+    ck_assert_int_eq(outcome.error, 0);
+    ck_assert_str_eq(outcome.body, "at last");
+    fill_in(&hole);
+    finish_peers(peers);
+}
+END_TEST
+
+START_TEST(a_request_that_ends_before_the_attempt_leaves_the_next_address_to_the_next_request) {
+    struct network_config config = test_config();
+    struct black_hole hole;
+    start(&config);
+    int32_t port = network_port(network, 0);
+    dig(&hole, "127.0.0.2", port);
+    struct peers_config peers_config = {.socket_receive_buffer_bytes = -1,
+                                        .connection_setup_timeout_ms = 60000,
+                                        .connection_setup_timeout_max_ms = 60000};
+    struct peers *peers = peers_create(loop, &peers_config);
+    struct outcome outcomes[3] = {0};
+    send_to(peers, port, "two.homes", "too soon", 50, &outcomes[0]);
+    run_until(is_answered, &outcomes[0]);
+    ck_assert_int_eq(outcomes[0].error, ERR_TIMED_OUT);
+    for (int i = 1; i < 3; i++) { /* and what was found good is begun with the next time */
+        send_to(peers, port, "two.homes", "reached", 60000, &outcomes[i]);
+        await_held(i);
+        answer_as_broker(i - 1);
+        run_until(is_answered, &outcomes[i]);
+        ck_assert_int_eq(outcomes[i].error, 0);
+        transport_disconnect(peers_transport(peers), 7, CHANNEL_CONTROL);
+    }
+    fill_in(&hole);
+    finish_peers(peers);
+}
+END_TEST
+
+START_TEST(attempts_take_twice_as_long_with_each_failure_up_to_the_bound) {
+    struct reach reach = {0};
+    static const int64_t expected_ms[] = {10, 20, 40, 70, 70};
+    for (size_t i = 0; i < ARRAY_SIZE(expected_ms); i++) {
+        ck_assert_int_eq(reach_timeout_ms(&reach, 1, CHANNEL_FETCH, 10, 70), expected_ms[i]);
+        ck_assert_int_eq(reach_start(&reach, 1, CHANNEL_FETCH), (int)i);
+        ck_assert_int_eq(reach_timeout_ms(&reach, 1, CHANNEL_CONTROL, 10, 70), 10);
+        reach_note_failure(&reach, 1, CHANNEL_FETCH);
+    }
+    reach_note_success(&reach, 1, CHANNEL_FETCH);
+    ck_assert_int_eq(reach_timeout_ms(&reach, 1, CHANNEL_FETCH, 10, 70), 10);
+    ck_assert_int_eq(reach_start(&reach, 1, CHANNEL_FETCH), (int)ARRAY_SIZE(expected_ms));
+    for (int32_t id = 2; id < 2 + REACH_MAX; id++) {
+        reach_note_failure(&reach, id, CHANNEL_FETCH);
+    }
+    ck_assert_int_eq(reach.count, REACH_MAX);
+    ck_assert_int_eq(reach_start(&reach, 1, CHANNEL_FETCH), 0);
+    reach_deinit(&reach);
+}
+END_TEST
+
 /* The loop itself. */
 static int ran[8];
 static int ran_count;
@@ -254,6 +377,9 @@ int main(void) {
         TEST(a_request_given_up_is_not_delivered_later),
         TEST(nobody_listening_is_a_disconnection_told_after_the_send),
         TEST(a_dropped_channel_ends_its_requests_and_the_next_send_connects_anew),
+        TEST(an_address_that_drops_what_it_is_sent_is_given_up_for_the_next_one),
+        TEST(a_request_that_ends_before_the_attempt_leaves_the_next_address_to_the_next_request),
+        TEST(attempts_take_twice_as_long_with_each_failure_up_to_the_bound),
         TEST(posted_tasks_run_in_order_and_spawned_work_comes_back),
         TEST(timers_fire_in_order_and_never_early),
     };
