@@ -25,6 +25,7 @@ struct address_count {
 };
 
 struct address_override {
+    char *name; /* as the setting has it */
     char host[INET6_ADDRSTRLEN];
     int32_t max;
 };
@@ -41,59 +42,81 @@ void admission_init(struct admission *admission) {
     admission->descriptor_end = (int32_t)(count - MIN(count / 4, ADMISSION_RESERVED_DESCRIPTORS_MAX));
 }
 
-void admission_deinit(struct admission *admission) {
-    CHECK(admission->addresses == NULL);
-    free(admission->overrides);
-    admission->overrides = NULL;
+static void free_overrides(struct address_override *overrides, int32_t count) {
+    for (int32_t i = 0; i < count; i++) {
+        free(overrides[i].name);
+    }
+    free(overrides);
 }
 
-static void add_override(struct admission *admission, const struct sockaddr *address, int32_t max) {
+void admission_deinit(struct admission *admission) {
+    CHECK(admission->addresses == NULL);
+    free_overrides(admission->overrides, admission->override_count);
+    free(admission->overrides_text);
+    admission->overrides = NULL;
+    admission->overrides_text = NULL;
+}
+
+static void add_override(struct admission *admission, const char *name, const char *host, int32_t max) {
     if (admission->override_count == OVERRIDES_MAX) {
         trace_warn(AREA, "max.connections.per.ip.overrides names more than %d addresses; the others have no effect",
                    OVERRIDES_MAX);
         return;
     }
     struct address_override *added = &admission->overrides[admission->override_count++];
+    added->name = xstrdup(name);
     added->max = max;
-    if (address->sa_family == AF_INET) {
-        inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)address)->sin_addr, added->host,
-                  sizeof added->host);
-    } else {
-        inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr, added->host,
-                  sizeof added->host);
-    }
+    snprintf(added->host, sizeof added->host, "%s", host);
 }
 
-static void take_override(struct admission *admission, const char *host, int32_t max) {
+static void take_override(struct admission *admission, const struct address_override *old, int32_t old_count,
+                          const char *name, int32_t max) {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     struct addrinfo *list = NULL;
-    int status = getaddrinfo(host, NULL, &hints, &list);
+    int status = getaddrinfo(name, NULL, &hints, &list);
     if (status != 0) {
-        trace_warn(AREA, "max.connections.per.ip.overrides: %s is not known: %s", host, gai_strerror(status));
+        trace_warn(AREA, "max.connections.per.ip.overrides: %s is not known: %s", name, gai_strerror(status));
+        for (int32_t i = 0; i < old_count; i++) {
+            if (strcmp(old[i].name, name) == 0) {
+                add_override(admission, name, old[i].host, max);
+            }
+        }
         return;
     }
     for (const struct addrinfo *info = list; info != NULL; info = info->ai_next) {
-        add_override(admission, info->ai_addr, max);
+        char host[INET6_ADDRSTRLEN];
+        const void *address = info->ai_family == AF_INET
+                                  ? (const void *)&((const struct sockaddr_in *)(const void *)info->ai_addr)->sin_addr
+                                  : &((const struct sockaddr_in6 *)(const void *)info->ai_addr)->sin6_addr;
+        inet_ntop(info->ai_family, address, host, sizeof host);
+        add_override(admission, name, host, max);
     }
     freeaddrinfo(list);
 }
 
 static void take_overrides(struct admission *admission, const char *text) {
-    free(admission->overrides);
+    if (admission->overrides_text != NULL && strcmp(admission->overrides_text, text) == 0) {
+        return;
+    }
+    struct address_override *old = admission->overrides;
+    int32_t old_count = admission->override_count;
+    free(admission->overrides_text);
+    admission->overrides_text = xstrdup(text);
     admission->override_count = 0;
     admission->overrides = xcalloc(OVERRIDES_MAX, sizeof *admission->overrides);
-    for (const char *at = text; at != NULL && *at != '\0';) {
+    for (const char *at = text; *at != '\0';) {
         at += strspn(at, " ,");
         size_t size = strcspn(at, ",");
         /* The last colon parts the count from the address, which may be IPv6. */
         const char *colon = memrchr(at, ':', size);
         if (colon != NULL) {
-            char *host = xstrndup(at, (size_t)(colon - at));
-            take_override(admission, host, (int32_t)strtol(colon + 1, NULL, 10));
-            free(host);
+            char *name = xstrndup(at, (size_t)(colon - at));
+            take_override(admission, old, old_count, name, (int32_t)strtol(colon + 1, NULL, 10));
+            free(name);
         }
         at += size;
     }
+    free_overrides(old, old_count);
     admission->overrides =
         xrealloc(admission->overrides, sizeof *admission->overrides * (size_t)MAX(admission->override_count, 1));
 }
@@ -103,7 +126,7 @@ void admission_set_limits(struct admission *admission, int32_t max_connections, 
     admission->max_connections = max_connections;
     admission->max_connections_per_ip = max_connections_per_ip;
     admission->rate.per_second = creation_rate;
-    take_overrides(admission, overrides);
+    take_overrides(admission, overrides == NULL ? "" : overrides);
 }
 
 static int32_t max_of(const struct admission *admission, const char *host) {

@@ -42,6 +42,7 @@ struct address_override;
 struct admission {
     int32_t max_connections;
     int32_t max_connections_per_ip;
+    char *overrides_text; /* as last given; NULL: never */
     struct address_override *overrides;
     int32_t override_count;
     struct address_count *addresses;
@@ -57,7 +58,9 @@ struct admission {
 
 void admission_init(struct admission *admission);
 void admission_deinit(struct admission *admission);
-/* `overrides` is max.connections.per.ip.overrides: "host:count,..."; names are resolved here, once, as Kafka does. */
+/* `overrides` is max.connections.per.ip.overrides: "host:count,..."; NULL is "". Names are resolved here, once, as
+ * Kafka does: when the text has changed, and not with every other setting or new session of ZooKeeper. That may block
+ * for as long as the resolver takes. A name it does not know then keeps the addresses it had in the text before. */
 void admission_set_limits(struct admission *admission, int32_t max_connections, int32_t max_connections_per_ip,
                           const char *overrides, int32_t creation_rate);
 /* 0 when the listener may accept now; else the milliseconds after which to ask again, -1 for when a connection closes.

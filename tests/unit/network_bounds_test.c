@@ -1,5 +1,7 @@
 /* What a connection, an address and all connections together may cost. */
+#include <dlfcn.h>
 #include <malloc.h>
+#include <netdb.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -382,6 +384,52 @@ START_TEST(connections_are_made_no_faster_than_the_rate) {
 }
 END_TEST
 
+static int lookup_count;
+static bool resolver_fails;
+
+/* "known.host" has the address 10.0.0.9 while the resolver is well; other names are the system's. */
+int getaddrinfo(const char *host, const char *service, const struct addrinfo *hints, struct addrinfo **ret) {
+    static int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    if (real == NULL) {
+        *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+    }
+    if (host == NULL || strcmp(host, "known.host") != 0) {
+        return real(host, service, hints, ret);
+    }
+    lookup_count++;
+    return resolver_fails ? EAI_AGAIN : real("10.0.0.9", service, hints, ret);
+}
+
+static int32_t max_from(struct admission *admission, struct admission_listener *listener, const char *host) {
+    int32_t max;
+    struct address_count *address = admission_enter(admission, listener, host, &max);
+    admission_leave(admission, listener, address);
+    return max;
+}
+
+START_TEST(names_of_overrides_are_resolved_when_the_setting_changes_and_outlive_a_resolver_that_fails) {
+    struct admission admission;
+    struct admission_listener clients = {.max_connections = INT32_MAX, .rate.per_second = INT32_MAX};
+    trace_set_level(TRACE_FATAL);
+    admission_init(&admission);
+    admission_set_limits(&admission, 100, 5, "known.host:1", INT32_MAX);
+    ck_assert_int_eq(lookup_count, 1);
+    admission_set_limits(&admission, 200, 6, "known.host:1", INT32_MAX);
+    ck_assert_int_eq(lookup_count, 1);
+    ck_assert_int_eq(admission.max_connections, 200);
+    ck_assert_int_eq(max_from(&admission, &clients, "10.0.0.9"), 1);
+    ck_assert_int_eq(max_from(&admission, &clients, "10.0.0.8"), 6);
+    resolver_fails = true;
+    admission_set_limits(&admission, 200, 6, "10.0.0.8:3, known.host:2", INT32_MAX);
+    ck_assert_int_eq(lookup_count, 2);
+    ck_assert_int_eq(max_from(&admission, &clients, "10.0.0.9"), 2);
+    ck_assert_int_eq(max_from(&admission, &clients, "10.0.0.8"), 3);
+    admission_set_limits(&admission, 200, 6, NULL, INT32_MAX);
+    ck_assert_int_eq(max_from(&admission, &clients, "10.0.0.9"), 6);
+    admission_deinit(&admission);
+}
+END_TEST
+
 static int told_out;
 static int told_again;
 static void count_lines(enum trace_level level, const char *line, void *context) {
@@ -512,6 +560,7 @@ int main(void) {
         TEST(with_one_listener_max_connections_holds_for_everybody),
         TEST(lowered_bounds_close_the_least_active_and_a_listener_has_its_own),
         TEST(connections_are_made_no_faster_than_the_rate),
+        TEST(names_of_overrides_are_resolved_when_the_setting_changes_and_outlive_a_resolver_that_fails),
         TEST(when_descriptors_run_out_accepting_pauses_and_says_so_once),
         TEST(ten_thousand_idle_connections_cost_a_kilobyte_each),
     };
