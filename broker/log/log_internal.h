@@ -70,6 +70,8 @@ struct log {
     int64_t truncations;  /* counts them, so that a flush that ran meanwhile is not believed */
     struct sync_outcome *sync_outcome;
     int32_t flushes_in_flight; /* begun, not yet finished: what they call synced need not be */
+    bool is_flush_wanted;      /* up to flush_wanted, once that of the manager which is under way is done */
+    int64_t flush_wanted;
     int64_t last_flush_ms;
     int64_t recovered_end;      /* while loading: where the batches of the segment looked at end */
     bool is_sparse;             /* while loading: offsets are missing between batches, so it was compacted once */

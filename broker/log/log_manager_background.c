@@ -56,6 +56,16 @@ static int64_t serial_of(const struct managed_log *entry, const struct log *log)
     return entry->future.log == log ? entry->future.serial : entry->serial;
 }
 
+static void start_wanted_flush(struct log_manager *manager, struct log *log) {
+    int64_t offset = MIN(log->flush_wanted, log->end_offset);
+    bool is_wanted = log->is_flush_wanted;
+    log->flush_wanted = 0;
+    log->is_flush_wanted = false;
+    if (is_wanted && !log_is_fenced(log)) { /* closed logs are, too */
+        manager_start_flush(manager, manager_entry_of(manager, log), log, offset);
+    }
+}
+
 static void flush_job_done(void *context) {
     struct flush_job *job = context;
     struct log_manager *manager = job->link->manager;
@@ -64,6 +74,8 @@ static void flush_job_done(void *context) {
         int error = log_flush_finish(log, &job->flush);
         if (error != 0) {
             manager_log_failed(manager, manager_entry_of(manager, log), log, error, "flushing a log");
+        } else {
+            start_wanted_flush(manager, log);
         }
         tell_settled(manager, log);
     } else {
@@ -74,8 +86,15 @@ static void flush_job_done(void *context) {
     free(job);
 }
 
+/* One at a time of a log: each begins by opening all that is not known to be synced, so that flushes which queue up
+ * behind a slow disk would each hold the files of all before them. */
 bool manager_start_flush(struct log_manager *manager, const struct managed_log *entry, struct log *log,
                          int64_t offset) {
+    if (log->flushes_in_flight > 0) {
+        log->is_flush_wanted = true;
+        log->flush_wanted = MAX(log->flush_wanted, offset);
+        return true;
+    }
     struct flush_job *job = xcalloc(1, sizeof *job);
     if (!log_flush_begin(log, offset, &job->flush)) {
         free(job);

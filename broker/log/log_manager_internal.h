@@ -184,6 +184,7 @@ void manager_log_failed(struct log_manager *manager, const struct managed_log *e
                         const char *what);
 /* The partition's high watermark as far as anyone knows it. */
 int64_t manager_high_watermark(const struct log_manager *manager, const struct managed_log *entry);
+/* Or has it follow the one that is under way. False when there is nothing to flush. */
 bool manager_start_flush(struct log_manager *manager, const struct managed_log *entry, struct log *log, int64_t offset);
 /* Files that wait for their deletion below `from` are now below `to`. */
 void manager_move_deletions(struct log_manager *manager, const char *from, const char *to);

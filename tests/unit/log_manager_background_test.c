@@ -1,6 +1,8 @@
 /* What the log manager leaves to workers, on real directories: checkpoints, epoch files, flushes. When each is written,
  * that no old content comes after a new one, and who waits for it. */
 #include "broker/log/log_internal.h"
+#include <dirent.h>
+
 #include "tests/unit/log_manager_fixture.h"
 
 START_TEST(checkpoints_are_written_at_their_intervals_and_after_the_start_only) {
@@ -220,6 +222,36 @@ START_TEST(the_loop_syncs_nothing_that_can_wait) {
 }
 END_TEST
 
+static int descriptors_open(void) {
+    int count = 0;
+    DIR *listing = opendir("/proc/self/fd");
+    ck_assert_ptr_nonnull(listing);
+    while (readdir(listing) != NULL) {
+        count++;
+    }
+    closedir(listing);
+    return count;
+}
+
+START_TEST(flushes_that_wait_for_a_slow_disk_do_not_hold_the_files_of_all_before_them) {
+    log_config.segment_bytes = 300;
+    stop_broker();
+    start();
+    struct log *log = make_log("t", 0);
+    append(log, 1);
+    test_time.defers_work = true;
+    int before = descriptors_open();
+    append(log, 60);
+    int32_t rolled = log->segment_count - 1;
+    ck_assert_int_gt(rolled, 15);
+    ck_assert_int_le(descriptors_open() - before, rolled + 8); /* a segment's own, and what one flush holds */
+    while (test_clock_work(&test_time)) {
+    }
+    ck_assert_int_eq(log_recovery_point(log), log->segments[rolled]->base_offset);
+    ck_assert_int_eq(log->flushes_in_flight, 0);
+}
+END_TEST
+
 START_TEST(a_background_write_that_fails_takes_its_directory_offline) {
     make_log("t", 0);
     make_log("t", 1);
@@ -356,6 +388,7 @@ int main(void) {
         TEST(a_deleted_log_does_not_wait_to_have_its_epochs_written),
         TEST(a_clean_stop_writes_the_epochs_that_still_wait),
         TEST(the_loop_syncs_nothing_that_can_wait),
+        TEST(flushes_that_wait_for_a_slow_disk_do_not_hold_the_files_of_all_before_them),
         TEST(a_background_write_that_fails_takes_its_directory_offline),
         TEST(a_manager_that_went_is_not_missed_by_its_workers),
         TEST(after_a_clean_stop_no_duty_finds_fault_with_closed_logs),
