@@ -136,10 +136,11 @@ def files_beyond(system, before):
 
 def create(system, topic, requests):
     bytes_of_round = requests * BATCH // PARTITIONS
+    segment = max(SEGMENT_BYTES_MIN, bytes_of_round // SEGMENTS_A_ROUND)
     system.create(topic, PARTITIONS, 3)
     run(os.path.join(BUILD, "bin", "kafka-configs"), "--bootstrap-server", system.bootstrap(), "--alter", "--entity-type",
         "topics", "--entity-name", topic, "--add-config",
-        f"retention.bytes={int(bytes_of_round * KEPT_ROUNDS)},segment.bytes={max(SEGMENT_BYTES_MIN, bytes_of_round // SEGMENTS_A_ROUND)}")
+        f"retention.bytes={int(bytes_of_round * KEPT_ROUNDS)},segment.bytes={segment}")
 
 
 def run_all(bench, kinds, note):

@@ -344,8 +344,8 @@ def run_all(bench, kinds, wanted):
     systems = []
     bench.systems = {}
     for kind in kinds if steps else []:
-        system = kind(bench.directory(f"state-{kind.name}", 12 if bench.scale >= 1 else 4), START_BASE_PORTS[kind.name] + 50,
-                      settings={"zookeeper.session.timeout.ms": SESSION_TIMEOUT_MS})
+        system = kind(bench.directory(f"state-{kind.name}", 12 if bench.scale >= 1 else 4),
+                      START_BASE_PORTS[kind.name] + 50, settings={"zookeeper.session.timeout.ms": SESSION_TIMEOUT_MS})
         bench.systems[kind.name] = system
         systems.append(system)
         system.start()
@@ -358,7 +358,7 @@ def run_all(bench, kinds, wanted):
         for system in systems:
             if is_wanted(f"rss-{step}"):
                 measure_rss(bench, system, step)
-            if step == 0 and is_wanted("one-beside", "one-beside-p50", "one-beside-cpu", "one-beside-1100", "one-beside-1100-p50"):
+            if step == 0 and is_wanted(*(row["name"] for row in ROWS if row["group"] == "beside")):
                 alone[system.name] = one_at_a_time(bench, system)["value"]
             if system.name in alone and step > 0:
                 attempt(bench, "one-beside", system, beside_idle, alone, "-1100" if step == 1 else "")
