@@ -1,8 +1,8 @@
 /* What the log manager leaves to workers, on real directories: checkpoints, epoch files, flushes. When each is written,
  * that no old content comes after a new one, and who waits for it. */
-#include "broker/log/log_internal.h"
 #include <dirent.h>
 
+#include "broker/log/log_internal.h"
 #include "tests/unit/log_manager_fixture.h"
 
 START_TEST(checkpoints_are_written_at_their_intervals_and_after_the_start_only) {
