@@ -1,6 +1,12 @@
 /* Dispatch behind real connections: a follower on the listener that clients use too. */
+#include "generated/protocol/alter_partition.h"
+#include "generated/protocol/controlled_shutdown.h"
 #include "generated/protocol/fetch.h"
+#include "generated/protocol/list_offsets.h"
+#include "generated/protocol/metadata.h"
+#include "generated/protocol/offset_for_leader_epoch.h"
 #include "generated/protocol/produce.h"
+#include "generated/protocol/stop_replica.h"
 #include "tests/unit/dispatch_fixture.h"
 #include "tests/unit/network_fixture.h"
 
@@ -133,8 +139,81 @@ START_TEST(acks_all_completes_while_waiting_produces_use_up_the_memory_of_a_shar
 }
 END_TEST
 
+static int mark_count;
+
+static void mark(struct exchange *exchange) {
+    (void)exchange;
+    mark_count++;
+}
+
+/* Whether dispatch says of this request that only a broker sends it. */
+static bool is_marked(bool is_privileged, int16_t key, int16_t version, encode_function *encode, const void *message) {
+    static const struct exchange_ops ops = {
+        .answer = reply_answer, .answer_nothing = reply_nothing, .close = reply_close, .is_of_broker = mark};
+    uint8_t bytes[1024];
+    struct encoder e = encoder_of(bytes, sizeof bytes);
+    struct request_header header = {
+        .api_key = key, .api_version = version, .correlation_id = 42, .client_id = STR_LITERAL("test")};
+    request_header_encode(&header, &e);
+    encode(message, version, &e);
+    ck_assert(!e.w.failed);
+    struct reply reply = {
+        .exchange = {.ops = &ops, .client_host = STR_LITERAL("127.0.0.1"), .is_privileged = is_privileged}};
+    mark_count = 0;
+    dispatch_frame(fx.dispatcher, &reply.exchange, bytes, writer_size(&e.w));
+    memory_run_for(fx.world, 5000); /* Metadata waits for the controller's news */
+    ck_assert(reply.is_answered);
+    reply_free(&reply);
+    ck_assert_int_le(mark_count, 1);
+    return mark_count == 1;
+}
+
+#define IS_MARKED(c_name, ENUM_NAME, version, message)                                                                 \
+    is_marked(true, API_##ENUM_NAME, version, (encode_function *)c_name##_request_encode, message)
+
+START_TEST(dispatch_tells_requests_of_replicas_and_controllers_from_those_of_clients) {
+    struct fetch_request fetch;
+    struct list_offsets_request list;
+    struct offset_for_leader_epoch_request epochs;
+    struct metadata_request metadata;
+    struct alter_partition_request alter;
+    struct controlled_shutdown_request shutdown;
+    struct stop_replica_request stop;
+    fixture_clock = NULL;
+    fixture_start();
+    fetch_request_init(&fetch);
+    list_offsets_request_init(&list);
+    offset_for_leader_epoch_request_init(&epochs);
+    metadata_request_init(&metadata);
+    alter_partition_request_init(&alter);
+    controlled_shutdown_request_init(&shutdown);
+    stop_replica_request_init(&stop);
+    fetch.session_epoch = -1;
+    fetch.replica_id = list.replica_id = epochs.replica_id = -1;
+    ck_assert(!IS_MARKED(fetch, FETCH, 11, &fetch));
+    ck_assert(!IS_MARKED(fetch, FETCH, 17, &fetch));
+    ck_assert(!IS_MARKED(list_offsets, LIST_OFFSETS, 7, &list));
+    ck_assert(!IS_MARKED(offset_for_leader_epoch, OFFSET_FOR_LEADER_EPOCH, 4, &epochs));
+    ck_assert(!IS_MARKED(metadata, METADATA, 12, &metadata));
+    fetch.replica_id = list.replica_id = epochs.replica_id = 2;
+    ck_assert(IS_MARKED(fetch, FETCH, 11, &fetch));
+    fetch.replica_id = -1;
+    fetch.replica_state.replica_id = 2;
+    ck_assert(IS_MARKED(fetch, FETCH, 17, &fetch));
+    ck_assert(IS_MARKED(list_offsets, LIST_OFFSETS, 7, &list));
+    ck_assert(IS_MARKED(offset_for_leader_epoch, OFFSET_FOR_LEADER_EPOCH, 4, &epochs));
+    ck_assert(IS_MARKED(alter_partition, ALTER_PARTITION, 3, &alter));
+    ck_assert(IS_MARKED(controlled_shutdown, CONTROLLED_SHUTDOWN, 3, &shutdown));
+    ck_assert(IS_MARKED(stop_replica, STOP_REPLICA, 3, &stop));
+    /* On a listener for clients nobody is believed. */
+    ck_assert(!is_marked(false, API_FETCH, 17, (encode_function *)fetch_request_encode, &fetch));
+    fixture_finish();
+}
+END_TEST
+
 int main(void) {
     static const struct test tests[] = {
+        TEST(dispatch_tells_requests_of_replicas_and_controllers_from_those_of_clients),
         TEST(acks_all_completes_while_waiting_produces_use_up_the_memory_of_a_shared_listener),
     };
     return run_tests("dispatch network", tests, sizeof tests / sizeof tests[0]);
