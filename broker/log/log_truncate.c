@@ -103,12 +103,17 @@ int log_truncate_to(struct log *log, int64_t offset) {
     }
     trace_info(AREA, "Truncating %s-%d to offset %lld", log->topic, log->partition, (long long)offset);
     int32_t keep = log_floor_segment(log, offset) + 1;
+    bool removes_segments = keep < log->segment_count;
     /* First, so that whatever a power cut leaves of what follows (files come back, a shorter one does not) is looked at
      * when the log is loaded. */
     int error = lower_recovery_point(log, offset);
     /* From the highest down: a crash in between leaves a log without a hole. */
     while (error == 0 && log->segment_count > keep) {
         error = log_remove_segments(log, log->segment_count - 1, 1, -1);
+    }
+    if (error == 0 && removes_segments) {
+        /* Back after a power cut, one of them could follow, without a gap, what is appended from here on. */
+        error = log->place.disk->ops->sync_directory(log->place.disk, log->place.directory);
     }
     log_forget_places(log);
     if (error == 0) {

@@ -194,7 +194,8 @@ static void exchange_close(struct exchange *exchange) {
 }
 
 static void serve(void *context) {
-    static const struct exchange_ops ops = {exchange_answer, exchange_answer_nothing, exchange_close};
+    static const struct exchange_ops ops = {
+        .answer = exchange_answer, .answer_nothing = exchange_answer_nothing, .close = exchange_close};
     struct sim_call *call = context;
     struct sim_connection *connection = call->connection;
     struct dispatcher *dispatcher = connection->network->members[connection->to].dispatcher;

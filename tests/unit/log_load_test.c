@@ -505,6 +505,25 @@ START_TEST(a_copy_on_its_way_to_another_directory_ends_at_its_first_hole) {
 }
 END_TEST
 
+START_TEST(a_segment_that_begins_below_the_end_of_the_one_before_it_is_no_part_of_the_log) {
+    append(30);
+    int64_t second = base(1);
+    kill_it();
+    copy_file(second, ".log", ".kept");
+    config.segment_bytes = 1 << 20;
+    open_it(0, false);
+    ck_assert_int_eq(log_truncate_fully_and_start_at(log_, 0), 0);
+    append(30);
+    ck_assert_int_eq(log_->segment_count, 1);
+    kill_it();
+    rename_file(second, ".kept", ".log");
+    open_it(0, false);
+    ck_assert_int_eq(log_->segment_count, 1);
+    ck_assert_int_eq(log_end_offset(log_), 30);
+    ck_assert(!exists(second, ".log"));
+}
+END_TEST
+
 START_TEST(a_preallocated_segment_is_cut_to_size_when_rolled_and_when_closed) {
     kill_it();
     recopy_name(0, ".log");
@@ -624,6 +643,7 @@ int main(void) {
         TEST(a_doubt_outlives_flushes_and_clean_stops_until_a_leader_is_believed),
         TEST(a_hole_below_the_log_start_is_nobodys_loss),
         TEST(a_copy_on_its_way_to_another_directory_ends_at_its_first_hole),
+        TEST(a_segment_that_begins_below_the_end_of_the_one_before_it_is_no_part_of_the_log),
         TEST(a_preallocated_segment_is_cut_to_size_when_rolled_and_when_closed),
         TEST(the_indexes_of_the_active_segment_are_preallocated_and_cut_when_it_is_closed),
         TEST(a_start_beyond_the_end_means_that_nothing_there_is_worth_keeping),
