@@ -72,11 +72,13 @@ void batch_metadata_all(struct controller *controller, struct controller_partiti
     }
 }
 
+/* A replica of a topic that goes hears of its end only: a broker that came back may have deleted it by what we told it,
+ * and would begin it anew, empty, and lead it. */
 void batch_leader_and_isr(struct controller *controller, int32_t broker_id, struct controller_partition *partition,
                           bool is_new) {
     CHECK(controller->is_batch_open && partition->has_state);
     struct controller_broker *broker = broker_find(controller, broker_id);
-    if (broker != NULL) {
+    if (broker != NULL && !partition->topic->is_queued_for_deletion) {
         add_entry(controller, &broker->leader_and_isr, partition, is_new);
     }
     batch_metadata_all(controller, partition);
@@ -86,7 +88,7 @@ void batch_repeat_leader_and_isr(struct controller *controller, int32_t broker_i
                                  struct controller_partition *partition) {
     CHECK(controller->is_batch_open && partition->has_state);
     struct controller_broker *broker = broker_find(controller, broker_id);
-    if (broker != NULL) {
+    if (broker != NULL && !partition->topic->is_queued_for_deletion) {
         add_entry(controller, &broker->leader_and_isr, partition, false);
     }
 }

@@ -174,8 +174,11 @@ START_TEST(a_deletion_waits_for_a_dead_replica_and_ends_when_it_is_back) {
     world_put(world, "/admin/delete_topics/t", NULL);
     world_settle(world);
     ck_assert_ptr_nonnull(world_find(world, "/brokers/topics/t"));
+    world_clear_trace(world);
     world_register(world, 3);
     world_settle(world);
+    ck_assert_ptr_null(strstr(world->trace, "1>3 LISR t-0")); /* or it would begin anew what it may have deleted */
+    ck_assert_ptr_nonnull(strstr(world->trace, "1>3 SR t-0 epoch=-2 delete\n"));
     ck_assert_ptr_null(world_find(world, "/brokers/topics/t"));
     ck_assert_ptr_null(world_find(world, "/admin/delete_topics/t"));
 }
