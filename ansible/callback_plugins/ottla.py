@@ -1,11 +1,14 @@
 """Ansible's default output, short enough to be read: what was changed, what failed, and the lines a play has to say."""
+from ansible.playbook.task_include import TaskInclude
 from ansible.plugins.callback.default import CallbackModule as Default
 
 DOCUMENTATION = """
     name: ottla
     type: stdout
     short_description: the default output, with messages as plain lines
-    description: A debug task prints its message line by line; a failure its message before anything else.
+    description: >-
+        A debug task prints its message line by line; a failure its message before anything else; a task that only
+        includes others nothing.
     extends_documentation_fragment:
         - default_callback
         - result_format_callback
@@ -21,7 +24,12 @@ class CallbackModule(Default):
         super().__init__()
         self._last_words = []
 
+    def v2_playbook_on_include(self, included_file):
+        pass
+
     def v2_runner_on_ok(self, result):
+        if isinstance(result._task, TaskInclude):
+            return
         message = result._result.get("msg")
         if result._task.action in ("debug", "ansible.builtin.debug") and message is not None:
             for line in message if isinstance(message, list) else [message]:

@@ -268,6 +268,8 @@ phase_restart() {
     holds "cp-ansible's gate fails on the degraded cluster" degraded_for_others
     holds "and so does verify.yml, with the reason" verify_fails
     holds "the next run goes on where that one stopped" resumed
+    holds "a broker that does not catch up after its restart keeps the gate shut: the play stops before the next one" gate_shut_after
+    holds "once nothing holds it back, the next run restarts the others, and not that one again" gate_open_after
     holds "a broker killed during its turn comes back, and the turn goes on" killed_in_turn
     holds "0 records lost, doubled or out of order, and no error that was final" kept restarted
 }
@@ -296,6 +298,25 @@ resumed() {
     now=$(pids $K1 $K2)
     [ "$(tr ' ' '\n' <<<"$(turns)" | sort | paste -sd' ')" = "$K1 $K2" ] || { echo "turns: $(turns)"; return 1; }
     [ "$(sort <(echo "$now") "$CLUSTER/shut" | uniq -d | wc -l)" -eq 0 ]
+}
+# What the broker that comes back fetches is held back to a byte a second: it runs, and its replicas stay behind.
+held_back() { # --add-config or --delete-config, and what follows the two names
+    local id
+    kafka kafka-configs --alter --entity-type topics --entity-name restarted "$1" "'follower.replication.throttled.replicas${2:+=*}'" || return 1
+    for id in 1 2 3; do
+        kafka kafka-configs --alter --entity-type brokers --entity-name $id "$1" "follower.replication.throttled.rate${2:+=1}" || return 1
+    done
+}
+gate_shut_after() {
+    held_back --add-config set || return 1
+    pids $BROKERS >"$CLUSTER/shut"
+    ! play -i hosts rolling-restart.yml -e kafka_rolling_timeout=30 && said "the gate stayed shut for 30 s: under-replicated: Topic: restarted" && said "No other broker was touched" || return 1
+    AHEAD=$(turns)
+    [ "$(wc -w <<<"$AHEAD")" -eq 1 ] && [ "$(pids $BROKERS | comm -12 - "$CLUSTER/shut" | wc -l)" -eq 2 ] || { echo "turns: $AHEAD"; pids $BROKERS; return 1; }
+}
+gate_open_after() {
+    held_back --delete-config && pids $AHEAD >"$CLUSTER/shut" && played -i hosts rolling-restart.yml || return 1
+    [ "$(tr ' ' '\n' <<<"$(turns) $AHEAD" | sort | paste -sd' ')" = "$BROKERS" ] && [ "$(pids $AHEAD)" = "$(cat "$CLUSTER/shut")" ] || { echo "turns: $(turns) after $AHEAD"; return 1; }
 }
 killed_in_turn() {
     local killer
@@ -356,34 +377,63 @@ phase_scale() {
     sed "s/broker_id=4/broker_id=3/; /^$K3/d" "$hosts/hosts-four" >"$hosts/hosts-taken"
     holds "records are being written" written scaled
     BEFORE=$(pids $BROKERS)
-    holds "a host whose id another broker has does not get to join" id_taken
-    holds "a fourth broker joins and takes its share of the partitions; the others are not restarted, their settings not touched" fourth_joins
+    holds "a host whose id another broker has does not get to join, and nothing is changed on any host" id_taken
+    holds "a fourth broker joins and begins to take its share of the partitions; that play is killed" fourth_begins
+    holds "the same play run again carries the same plan through, and takes its throttle away; the others are not touched" fourth_joins
     holds "it holds replicas, and the preferred replicas lead" fourth_shares
+    holds "run once more, it finds nothing to move" fourth_settled
     cp "$(control_root)/etc/hosts" "$CLUSTER/names" # which is /etc/hosts here
     holds "new topics use it at once" fourth_used
     holds "site.yml with four brokers changes nothing" four_steady
     holds "scale-in.yml refuses a broker that nobody named" refused "Name the broker that leaves" -i hosts-four scale-in.yml $NOW
-    holds "it leaves: its partitions move to the others, it is stopped, not enabled, its data kept" fourth_leaves
+    holds "a move that takes longer than it may stops the play, and goes on" fourth_leaves_slowly
+    holds "run again it leaves: its partitions have moved to the others, it is stopped, not enabled, its data kept" fourth_leaves
     holds "the play run again changes nothing" played -i hosts-four scale-in.yml -e kafka_leaving=$FOURTH.foo.bar $NOW
     holds "the three that stay are verified" played -i hosts verify.yml $NOW
+    holds "of the three none may leave, for topics have three replicas" refused "for which 2 brokers are too few" -i hosts scale-in.yml -e kafka_leaving=$K3.foo.bar $NOW
     holds "0 records lost, doubled or out of order, and no error that was final" kept scaled
 }
 id_taken() {
-    ! play -i hosts-taken kafka-scaleout.yml $NOW && said "Broker id 3 is registered by another host" && bed_on $FOURTH 'test ! -e /etc/kafka -a ! -e /data/kafka-logs'
+    refused "Broker id 3 is registered by another host" -i hosts-taken kafka-scaleout.yml $NOW && bed_on $FOURTH 'test ! -e /etc/kafka -a ! -e /data/kafka-logs'
+}
+moving() { kafka kafka-reassign-partitions --list | grep -q 'replicas: .*adding: '; }
+throttled() { kafka kafka-configs --describe --entity-type brokers | grep throttled.rate; }
+settings_of() { local host; for host in "$@"; do bed_on "$host" sha256sum /etc/kafka/server.properties; done; }
+# Enough to move, and slowly enough, that nothing but the play being killed ends it.
+fourth_begins() {
+    local killed
+    kafka kafka-topics --create --topic heavy --partitions 6 --replication-factor 3 &&
+        bed_on $K1 "seq -f %0200.0f 100000 | /usr/local/kafka/bin/kafka-console-producer.sh --bootstrap-server $SERVERS --topic heavy" >/dev/null || return 1
+    settings_of $BROKERS >"$CLUSTER/settings"
+    bed_on $BED_CONTROL "cd ottla/ansible && echo \$\$ >/root/play.pid && exec ansible-playbook -i hosts-four kafka-scaleout.yml -e kafka_move_partitions=true -e kafka_move_throttle=20000 $NOW" >"$CLUSTER/killed-play" 2>&1 </dev/null &
+    killed=$!
+    await 300 "partitions to move" moving || { tail -n 30 "$CLUSTER/killed-play"; return 1; }
+    bed_on $BED_CONTROL 'kill -KILL -- -$(cat /root/play.pid)'
+    wait "$killed" && return 1
+    # Nobody goes on with it, also not on the broker's host.
+    bed_on $FOURTH 'pkill -KILL -f "[m]ove.sh"'
+    bed_on $FOURTH 'tail -n +2 /etc/kafka/move >/root/plan.json && test -s /root/plan.json' && moving && throttled || return 1
+    ! play -i hosts-four verify.yml $NOW && said "A move of partitions to brokers 1,2,3,4 is unfinished"
 }
 fourth_joins() {
-    played -i hosts-four kafka-scaleout.yml -e kafka_move_partitions=true $NOW && said "$FOURTH.foo.bar: broker 4" || return 1
-    [ "$(pids $BROKERS)" = "$BEFORE" ] || { echo "brokers were restarted"; return 1; }
-    # In the recap: the one change on a host that was there is the new name in /etc/hosts.
-    [ "$(grep -cE 'peter-(kafka0[123]|zk0[123]|ansible01)\.foo\.bar +: ok=[0-9]+ +changed=1 ' "$LAST")" -eq 7 ] || { grep changed= "$LAST"; return 1; }
+    moving && played -i hosts-four kafka-scaleout.yml -e kafka_move_partitions=true $NOW && said "$FOURTH.foo.bar: broker 4" || return 1
+    [ "$(pids $BROKERS)" = "$BEFORE" ] && settings_of $BROKERS | diff "$CLUSTER/settings" - || { echo "brokers were restarted or changed"; return 1; }
+    [ "$(grep -cE 'peter-(kafka0[123]|zk0[123]|ansible01)\.foo\.bar +: ok=[0-9]+ +changed=0 ' "$LAST")" -eq 7 ] || { grep changed= "$LAST"; return 1; }
+    bed_on $FOURTH "test ! -e /etc/kafka/move && /usr/local/kafka/bin/kafka-reassign-partitions.sh --bootstrap-server $SERVERS --verify --preserve-throttles --reassignment-json-file /root/plan.json" >"$CLUSTER/moved" &&
+        grep -q 'heavy-5 is completed' "$CLUSTER/moved" && ! grep -E 'in progress|no active' "$CLUSTER/moved" && ! throttled
 }
-fourth_shares() { [ "$(held_by_fourth)" -gt 10 ] && preferred_lead && [ -z "$(kafka kafka-configs --describe --entity-type brokers --entity-name 4 | grep throttled)" ]; }
+fourth_shares() { [ "$(held_by_fourth)" -gt 10 ] && preferred_lead; }
+fourth_settled() { played -i hosts-four kafka-scaleout.yml -e kafka_move_partitions=true $NOW && unchanged 8; }
+fourth_leaves_slowly() {
+    ! play -i hosts-four scale-in.yml -e kafka_leaving=$FOURTH.foo.bar -e kafka_rolling_timeout=20 -e kafka_move_throttle=20000 $NOW &&
+        said "Run the same play again to wait for them" && bed_on $FOURTH systemctl is-active kafka-server.service && moving
+}
 fourth_used() { kafka kafka-topics --create --topic grown --replica-assignment 4:1:2 && kafka kafka-topics --describe --topic grown | grep -q 'Leader: 4'; }
 four_steady() { played -i hosts-four site.yml $NOW && unchanged 8; }
 held_by_fourth() { kafka kafka-topics --describe | grep -cE 'Replicas: ([0-9,]*,)?4(,|[[:space:]])'; }
 fourth_leaves() {
     played -i hosts-four scale-in.yml -e kafka_leaving=$FOURTH.foo.bar $NOW && [ "$(held_by_fourth)" -eq 0 ] &&
-        kafka kafka-topics --describe --topic grown | grep -q 'Isr: [0-9],[0-9],[0-9]' &&
+        kafka kafka-topics --describe --topic grown | grep -q 'Isr: [0-9],[0-9],[0-9]' && ! throttled &&
         bed_on $FOURTH '! systemctl is-active kafka-server.service && ! systemctl is-enabled kafka-server.service && test -s /data/kafka-logs/meta.properties'
 }
 
@@ -397,6 +447,7 @@ phase_faults() {
     holds "a host that died for good is replaced by an empty one with the same id, and gets every record again" replaced
     holds "a full disk stops the next play before anybody else is touched; with room again the same play goes on" disk_full
     holds "a host that nobody reaches stops the play before anything is changed on the others" unreachable
+    holds "a host that dies while another has its turn stops the play, which says why; the next run restarts the others" dies_meanwhile
     holds "collect-logs.yml fetches one archive for each host, without secrets" logs_collected
     holds "0 records lost, doubled or out of order, and no error that was final" kept faulted
 }
@@ -451,6 +502,21 @@ unreachable() {
     bed_heal
     [ "$status" -eq 0 ] && [ "$(pids $K1 $K2)" = "$before" ] && await 120 "the cluster to be whole" whole
 }
+dies_meanwhile() {
+    local first playing
+    rm -rf "$(control_root)/root/ottla/ansible/collected-logs"
+    bed_on $BED_CONTROL "cd ottla/ansible && ansible-playbook -i hosts rolling-restart.yml $NOW -e kafka_rolling_timeout=40" >"$LAST" 2>&1 </dev/null &
+    playing=$!
+    await 300 "a broker to be stopped" stopped_one && bed_power_off $K3 || return 1
+    ! wait "$playing" || return 1
+    first=$(turns)
+    said "the gate stayed shut for 40 s: 2 of 3 brokers are registered" && said "No other broker was touched" &&
+        ls "$(control_root)/root/ottla/ansible/collected-logs/"{$K1,$K2}.foo.bar.tar.gz || return 1
+    bed_boot $K3 && bed_await $K3 && await 300 "the cluster to be whole" whole && played -i hosts rolling-restart.yml $NOW || return 1
+    # The mark of a restart that is asked for went with the host that died.
+    [ "$(tr ' ' '\n' <<<"$first $(turns) $K3" | sort | paste -sd' ')" = "$BROKERS" ] || { echo "turns: $first, then $(turns)"; return 1; }
+}
+stopped_one() { [ -n "$(turns)" ]; }
 logs_collected() {
     rm -rf "$(control_root)/root/ottla/ansible/collected-logs"
     bed_on $K1 'echo "ssl.keystore.password=open-sesame" >/etc/kafka/environment'

@@ -43,11 +43,9 @@ shut() {
     fi
     single_ones+=$(replicated one <<<"$text")
     [ "$single" = True ] || [ -z "$single_ones" ] || { echo "of one replica only: $(first <<<"$single_ones")"; return; }
-    if [ -x "$bin/kafka-reassign-partitions.sh" ]; then
-        text=$(timeout 60 "$bin/kafka-reassign-partitions.sh" --bootstrap-server "$bootstrap" --list 2>/dev/null) ||
-            { echo "no broker could say what is being moved"; return; }
-        grep -q '^No partition reassignments found' <<<"$text" || { echo "being moved: $(first <<<"$text")"; return; }
-    fi
+    text=$(timeout 60 "$bin/kafka-reassign-partitions.sh" --bootstrap-server "$bootstrap" --list 2>/dev/null) ||
+        { echo "no broker could say what is being moved"; return; }
+    grep -q '^No partition reassignments found' <<<"$text" || echo "being moved: $(first <<<"$text")"
 }
 
 deadline=$((SECONDS + timeout)) good=0

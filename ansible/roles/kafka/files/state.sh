@@ -36,7 +36,7 @@ printf '{"system":"%s","installed":"%s","running":"%s","active":"%s","enabled":"
 printf '"ids":"%s","missing_dirs":[%s],"releases":[%s],"container":%s,"used_percent":"%s","user":"%s","unit":%s,' \
     "${ids#,}" "${missing#,}" "${releases#,}" "$container" "$free" "$(id -u kafka 2>/dev/null)" \
     "$([ -e /etc/systemd/system/kafka-server.service ] && echo true || echo false)"
-printf '"upgrade_from":"%s","upgrade_to":"%s","pinned_protocol":"%s","protocol":"%s","clock":%s,"python":"%s","cluster":"%s"}\n' \
+printf '"upgrade_from":"%s","upgrade_to":"%s","pinned_protocol":"%s","protocol":"%s","move":"%s","clock":%s,"python":"%s","cluster":"%s"}\n' \
     "$(value /etc/kafka/upgrade from)" "$(value /etc/kafka/upgrade to)" "$(value /etc/kafka/upgrade protocol)" \
-    "$(value /etc/kafka/server.properties inter.broker.protocol.version)" "$(date +%s)" \
+    "$(value /etc/kafka/server.properties inter.broker.protocol.version)" "$(value /etc/kafka/move to)" "$(date +%s)" \
     "$(/usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')" "$cluster"

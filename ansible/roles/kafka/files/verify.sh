@@ -65,16 +65,14 @@ done
 
 # One group reads a topic in two halves: the second goes on where the first committed.
 group=$name first=${ids[0]}
-if [ -x "$bin/kafka-consumer-groups.sh" ]; then
-    groups() { timeout 60 "$bin/kafka-consumer-groups.sh" --bootstrap-server "$all" --group "$group" "$@"; }
-    for half in 1 2; do
-        timeout 60 "$bin/kafka-console-consumer.sh" --bootstrap-server "$all" --topic "$name-$first" --group "$group" \
-            --from-beginning --max-messages 1000 --timeout-ms 30000 2>"$work/errors"
-    done >"$work/got"
-    [ "$(sha256sum <"$work/got")" = "$(sha256sum <"$work/sent-$first")" ] ||
-        wrong "a group that reads in two halves does not get every record once: $(wc -l <"$work/got") of 2000 lines; $(tail -n 1 "$work/errors")"
-    described=$(groups --describe 2>&1)
-    awk -v topic="$name-$first" '$2 == topic && $4 == 2000 && $6 == 0 { ok = 1 } END { exit !ok }' <<<"$described" ||
-        wrong "the group's offsets are not described: $described"
-    groups --delete >"$work/errors" 2>&1 && ! grep -q '^Error' "$work/errors" || wrong "the group is not deleted: $(<"$work/errors")"
-fi
+groups() { timeout 60 "$bin/kafka-consumer-groups.sh" --bootstrap-server "$all" --group "$group" "$@"; }
+for half in 1 2; do
+    timeout 60 "$bin/kafka-console-consumer.sh" --bootstrap-server "$all" --topic "$name-$first" --group "$group" \
+        --from-beginning --max-messages 1000 --timeout-ms 30000 2>"$work/errors"
+done >"$work/got"
+[ "$(sha256sum <"$work/got")" = "$(sha256sum <"$work/sent-$first")" ] ||
+    wrong "a group that reads in two halves does not get every record once: $(wc -l <"$work/got") of 2000 lines; $(tail -n 1 "$work/errors")"
+described=$(groups --describe 2>&1)
+awk -v topic="$name-$first" '$2 == topic && $4 == 2000 && $6 == 0 { ok = 1 } END { exit !ok }' <<<"$described" ||
+    wrong "the group's offsets are not described: $described"
+groups --delete >"$work/errors" 2>&1 && ! grep -q '^Error' "$work/errors" || wrong "the group is not deleted: $(<"$work/errors")"
