@@ -560,7 +560,8 @@ destroyed() {
     id=$(bed_on $K1 sed -n s/^cluster.id=//p /data/kafka-logs/meta.properties)
     played -i hosts uninstall.yml -e confirm=yes -e "kafka_destroy_data=$id" $NOW || return 1
     for host in $BROKERS peter-zk01; do
-        bed_on "$host" '! ls -d /data/* /etc/kafka /etc/zookeeper /var/log/kafka /usr/local/*kafka* /usr/local/ottla-* /etc/systemd/system/*kafka* /etc/systemd/system/*zookeeper* 2>/dev/null &&
+        # The disk that one of them got in an earlier phase is empty.
+        bed_on "$host" '[ -z "$(find /data -mindepth 1 ! -exec mountpoint -q {} \; -print)" ] && ! ls -d /etc/kafka /etc/zookeeper /var/log/kafka /usr/local/*kafka* /usr/local/ottla-* /etc/systemd/system/*kafka* /etc/systemd/system/*zookeeper* 2>/dev/null &&
             ! getent passwd kafka zookeeper' || { echo "on $host"; return 1; }
     done
 }
