@@ -113,6 +113,7 @@ phase_inventory() {
     holds "a data directory that is not one of its own stops it so" refused "name a directory of their own" -i hosts site.yml -e dir_path=/etc
     holds "a wrong type of a variable stops it, before the first change" wrong_type
     holds "--check --diff on bare hosts goes through and changes nothing" rehearsed
+    holds "what is switched off on the command line would not be done" switched_off
 }
 wrong_type() { ! play -i hosts kafka.yml -e kafka_rolling_timeout=soon && said "kafka_rolling_timeout" && ! grep '^changed:.*kafka0' "$LAST"; }
 rehearsed() {
@@ -121,6 +122,13 @@ rehearsed() {
     for host in peter-zk01 $BROKERS; do
         bed_on "$host" 'test ! -e /etc/kafka -a ! -e /etc/zookeeper -a ! -e /usr/local/kafka -a ! -e /data && ! grep -q foo.bar /etc/hosts' || { echo "$host was changed"; return 1; }
     done
+}
+
+# After rehearsed, which said that it would do both.
+switched_off() {
+    said "Register every name in /etc/hosts" && said "Write the kernel's settings" || return 1
+    played -i hosts site.yml --check -e kafka_manage_hosts=false -e kafka_manage_sysctl=false &&
+        unsaid "Register every name in /etc/hosts" && unsaid "Write the kernel's settings" && said "Write server.properties"
 }
 
 phase_install() {
@@ -311,12 +319,14 @@ gate_shut_after() {
     held_back --add-config set || return 1
     pids $BROKERS >"$CLUSTER/shut"
     ! play -i hosts rolling-restart.yml -e kafka_rolling_timeout=30 && said "the gate stayed shut for 30 s: under-replicated: Topic: restarted" && said "No other broker was touched" || return 1
-    AHEAD=$(turns)
-    [ "$(wc -w <<<"$AHEAD")" -eq 1 ] && [ "$(pids $BROKERS | comm -12 - "$CLUSTER/shut" | wc -l)" -eq 2 ] || { echo "turns: $AHEAD"; pids $BROKERS; return 1; }
+    turns >"$CLUSTER/ahead"
+    [ "$(wc -w <"$CLUSTER/ahead")" -eq 1 ] && [ "$(pids $BROKERS | comm -12 - "$CLUSTER/shut" | wc -l)" -eq 2 ] || { echo "turns: $(turns)"; pids $BROKERS; return 1; }
 }
 gate_open_after() {
-    held_back --delete-config && pids $AHEAD >"$CLUSTER/shut" && played -i hosts rolling-restart.yml || return 1
-    [ "$(tr ' ' '\n' <<<"$(turns) $AHEAD" | sort | paste -sd' ')" = "$BROKERS" ] && [ "$(pids $AHEAD)" = "$(cat "$CLUSTER/shut")" ] || { echo "turns: $(turns) after $AHEAD"; return 1; }
+    local ahead
+    ahead=$(cat "$CLUSTER/ahead")
+    held_back --delete-config && pids $ahead >"$CLUSTER/shut" && played -i hosts rolling-restart.yml || return 1
+    [ "$(tr ' ' '\n' <<<"$(turns) $ahead" | sort | paste -sd' ')" = "$BROKERS" ] && [ "$(pids $ahead)" = "$(cat "$CLUSTER/shut")" ] || { echo "turns: $(turns) after $ahead"; return 1; }
 }
 killed_in_turn() {
     local killer
@@ -573,6 +583,7 @@ phase_lint() {
     holds "every play has a sound syntax" sound_syntax
     holds "the table of variables in ansible/README.md is the one the roles' argument_specs give" tables_current
     holds "every default of a role is described, and used" defaults_used
+    holds "every switch is read as one, also from a command line, where false is a word" switches_read
     cd "$root" || return
 }
 sound_syntax() {
@@ -580,6 +591,14 @@ sound_syntax() {
     for play in *.yml; do ansible-playbook -i ../hosts.example --syntax-check "$play" || return 1; done
 }
 tables_current() { diff <("$root/ansible/variables") <(sed -n '/^<!-- variables -->$/,/^<!-- end -->$/p' README.md | sed '1d;$d'); }
+switches_read() {
+    local name names
+    names=$(grep -h -B1 'type: bool' roles/*/meta/argument_specs.yml | sed -nE 's/^ +([a-z_]+):$/\1/p')
+    [ -n "$names" ] || return 1
+    for name in $names; do
+        ! grep -rnE "(when:|\{\{).*\b$name\b" --include=*.yml --include=*.j2 --exclude-dir=defaults --exclude-dir=meta . | grep -vE "$name( \| default\([a-z]+\))? \| bool" || return 1
+    done
+}
 defaults_used() {
     local role name status=0
     for role in kafka zookeeper; do
