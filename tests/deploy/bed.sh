@@ -156,15 +156,12 @@ bed_serve_mirror() {
 
 bed_answers() { ip netns exec "$BED_CONTROL" timeout 0.5 bash -c "exec 3<>/dev/tcp/$(cat "$BED/hosts/$1/address")/22 && read -t 0.4 line <&3" 2>/dev/null; }
 bed_await() { # NAME...
-    local name try
+    local name deadline=$((SECONDS + 300))
     for name in "$@"; do
-        for try in $(seq 300); do
-            bed_answers "$name" && continue 2
+        until bed_answers "$name"; do
+            [ "$SECONDS" -lt "$deadline" ] || { echo "$name does not answer; its console:" >&2; tail -n 20 "$BED/hosts/$name/console.log" >&2; return 1; }
             read -rt 0.1 <> <(:) || true
         done
-        echo "$name does not answer; its console:" >&2
-        tail -n 20 "$BED/hosts/$name/console.log" >&2
-        return 1
     done
 }
 
