@@ -281,10 +281,9 @@ static bool may_be_elected(const struct partition_runtime *partition) {
     return partition->was_in_sync && !has_left;
 }
 
-/* Before the leader hears of our log end: who is in the in-sync set might be elected without what it cut off, so it
- * asks for nothing until its leader has taken it out for that; anybody else cuts, and asks for what may be missing
- * (README.md, "Holes"). */
-static void settle_doubts(struct fetcher_runtime *fetcher, int64_t now_ms) {
+/* Before the leader hears of our log end. Who is in the in-sync set might be elected without what it cut off, so it
+ * believes what it has, as Kafka's do; anybody else cuts, and asks for what may be missing (README.md, "Holes"). */
+static void settle_doubts(struct fetcher_runtime *fetcher) {
     struct fetcher_partition *at = NULL;
     struct fetcher_partition *after = NULL;
     bool has_doubts = false;
@@ -294,10 +293,14 @@ static void settle_doubts(struct fetcher_runtime *fetcher, int64_t now_ms) {
         if (doubtful < 0) {
             continue;
         }
-        has_doubts = has_doubts || at->state != FETCHER_FETCHING || may_be_elected(partition);
-        if (at->state == FETCHER_FETCHING && may_be_elected(partition)) {
-            fetcher_delay(at, now_ms);
-        } else if (at->state == FETCHER_FETCHING) {
+        if (at->state != FETCHER_FETCHING) {
+            has_doubts = true;
+        } else if (may_be_elected(partition)) {
+            trace_warn(AREA, "%s-%d: records may be missing from %lld on since the last crash; believed, being in sync",
+                       partition->topic, partition->index, (long long)doubtful);
+            log_believe(partition->log);
+            log_move_runtime_look(partition);
+        } else {
             trace_warn(AREA, "%s-%d: records may be missing from %lld on since the last crash; fetching them again",
                        partition->topic, partition->index, (long long)doubtful);
             if (partition_runtime_truncate(partition, doubtful)) {
@@ -319,7 +322,7 @@ static void on_timer(struct timer *timer) {
     }
     enum fetcher_turn turn = fetcher_turn(&fetcher->core, now_ms, &wake_ms);
     if (turn == FETCHER_SEND && fetcher->has_doubts) {
-        settle_doubts(fetcher, now_ms);
+        settle_doubts(fetcher);
         turn = fetcher_turn(&fetcher->core, now_ms, &wake_ms);
     }
     if (turn == FETCHER_SEND) {

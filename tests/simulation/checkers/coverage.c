@@ -168,7 +168,7 @@ static void on_line(void *context, struct machine *machine, const char *line) {
         mark(checker, MARK_SESSION_EXPIRED);
     } else if (strstr(line, "Corruption found in segment") != NULL) {
         mark(checker, MARK_LOG_CUT);
-    } else if (strstr(line, "records may be missing from") != NULL) {
+    } else if (strstr(line, "since the last crash; fetching them again") != NULL) {
         mark(checker, MARK_LOG_DOUBTED);
     } else if (strstr(line, "is in two directories, as if a move had been interrupted") != NULL) {
         mark(checker, MARK_LOG_DIR_HALFWAY);
