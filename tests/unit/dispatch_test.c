@@ -443,6 +443,21 @@ START_TEST(what_a_full_update_does_not_name_is_gone) {
 }
 END_TEST
 
+/* It would outlive the topic that took its name, and that one's deletion. */
+START_TEST(what_is_known_of_a_topic_goes_when_another_of_its_name_is_told) {
+    const struct uuid first = {{1}}, second = {{2}}, none = {{0}};
+    fixture_start();
+    tell_of_topic("recreated", first, 3, 0);
+    tell_of_topic("recreated", second, 1, 0);
+    ck_assert_ptr_null(image_topic_by_id(fx.image, first));
+    ck_assert_int_eq(image_topic(fx.image, STR_LITERAL("recreated"))->partition_count, 1);
+    tell_of_topic("recreated", none, 3, 0); /* of an old controller, who knows no ids */
+    tell_of_topic("recreated", second, 1, 0);
+    ck_assert_int_eq(image_topic(fx.image, STR_LITERAL("recreated"))->partition_count, 3);
+    fixture_finish();
+}
+END_TEST
+
 START_TEST(every_recorded_request_gets_its_answer) {
     struct replay replay = {0};
     recordings_each("tests/recordings/wire", replay_frame, &replay);
@@ -485,6 +500,7 @@ int main(void) {
         TEST(without_a_controller_producer_ids_are_waited_for_and_then_refused),
         TEST(controller_requests_elsewhere_are_refused_in_their_own_words),
         TEST(what_a_full_update_does_not_name_is_gone),
+        TEST(what_is_known_of_a_topic_goes_when_another_of_its_name_is_told),
         TEST(every_recorded_request_gets_its_answer),
         TEST(a_recorded_request_cut_anywhere_harms_nobody),
     };
