@@ -93,6 +93,7 @@ static void set_assignment(struct topic *topic, const struct znode_topic *node) 
                 is_new ? from->replica_count : MIN(topic->least_counts[from->partition], from->replica_count);
         }
         topic->replica_counts[from->partition] = from->replica_count;
+        topic->target_counts[from->partition] = from->replica_count - from->removing_count;
         topic->is_moving[from->partition] = from->adding_count + from->removing_count > 0;
         memcpy(topic->replicas[from->partition], from->replicas, sizeof(int32_t) * (size_t)from->replica_count);
     }

@@ -44,6 +44,7 @@ struct topic {
     int32_t replicas[PARTITIONS_MAX][TOPIC_REPLICAS_MAX];
     int32_t replica_counts[PARTITIONS_MAX];
     int32_t former_counts[PARTITIONS_MAX]; /* before the last change: a leader may not have heard of that */
+    int32_t target_counts[PARTITIONS_MAX]; /* when the move ends: its leader hears of that before it is registered */
     int32_t least_counts[PARTITIONS_MAX];  /* ever: all that is sure of a leader some changes behind */
     bool is_moving[PARTITIONS_MAX];        /* being reassigned */
     struct topic_state states[PARTITIONS_MAX];

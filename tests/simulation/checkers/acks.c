@@ -85,6 +85,9 @@ static void check(struct acks *checker, const struct served *served, const struc
     bool is_behind = runtime != NULL && runtime->core.leader_epoch < state->leader_epoch;
     int32_t replicas = is_behind ? topic->least_counts[partition]
                                  : MIN(topic->replica_counts[partition], topic->former_counts[partition]);
+    if (runtime != NULL && runtime->core.replicas.count < replicas) {
+        replicas = MIN(replicas, MAX(runtime->core.replicas.count, topic->target_counts[partition]));
+    }
     int32_t min = plan_effective_min(world->plan, replicas);
     for (int32_t id = 1; id <= world->cluster->count; id++) {
         /* Of what was taken away since, such a leader may count what was fetched from it before. */
