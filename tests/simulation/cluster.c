@@ -11,6 +11,7 @@
 #include "broker/base/random.h"
 #include "broker/base/trace.h"
 #include "broker/broker_internal.h"
+#include "tests/simulation/operator.h"
 #include "tests/simulation/plan.h"
 #include "tests/simulation/sim_disk.h"
 #include "tests/simulation/sim_heap.h"
@@ -191,6 +192,7 @@ static void on_failed(void *context, const char *message) {
     struct machine *machine = context;
     struct sim *sim = machine->cluster->sim;
     trace_fatal("simulation", "broker %d failed: %s", machine->id, message);
+    operator_read(machine, message);
     machine->is_stopped = true;
     if (sim_running(sim) == machine->clock) {
         cluster_kill(machine, false, RESTART_AFTER_FAILURE_MS);
