@@ -67,7 +67,9 @@ static void draw_groups(struct plan *plan, struct random *random) {
         group->members = one_in(random, 4) ? (int32_t)draw(random, 1, PLAN_MEMBERS_MAX) : (int32_t)draw(random, 1, 4);
         group->static_members = one_in(random, 2) ? (int32_t)draw(random, 0, group->members) : 0;
         group->session_timeout_ms = (int32_t)draw(random, 2, 10) * 1000;
-        group->rebalance_timeout_ms = (int32_t)draw(random, 2, 10) * 1000;
+        /* A member hears of a rebalance by its heartbeat (a quarter of the session); in less than that nobody could
+         * come in time, and the group would never settle. */
+        group->rebalance_timeout_ms = MAX((int32_t)draw(random, 2, 10) * 1000, group->session_timeout_ms / 2);
         group->processing_ms = INT64_C(50) << random_below(random, 6);
         group->fate_ms = INT64_C(1000) << random_below(random, 5);
     }
