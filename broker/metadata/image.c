@@ -251,6 +251,10 @@ static void partition_remove(struct image *image, const char *topic, int32_t par
     }
 }
 
+static bool is_another(struct uuid known, struct uuid told) {
+    return !uuid_is_zero(known) && !uuid_is_zero(told) && !uuid_equal(known, told);
+}
+
 void image_set_partition(struct image *image, const char *topic, struct uuid topic_id,
                          const struct image_partition *state) {
     if (state->leader == IMAGE_LEADER_DURING_DELETE) {
@@ -259,6 +263,10 @@ void image_set_partition(struct image *image, const char *topic, struct uuid top
     }
     bool is_there = false;
     int32_t topic_at = topic_position(image, str_from(topic), &is_there);
+    if (is_there && is_another(image->topics[topic_at]->topic.id, topic_id)) {
+        topic_remove(image, topic_at);
+        is_there = false;
+    }
     struct topic_entry *entry = is_there ? image->topics[topic_at] : topic_add(image, topic_at, topic);
     topic_set_id(image, entry, topic_id);
     struct image_topic *found = &entry->topic;

@@ -62,7 +62,9 @@ void image_set_brokers(struct image *image, const struct image_broker *brokers, 
 const struct image_broker *image_broker(const struct image *image, int32_t id);          /* NULL when not live */
 const struct image_broker *image_brokers(const struct image *image, int32_t *ret_count); /* sorted by id */
 const struct image_endpoint *image_broker_endpoint(const struct image_broker *broker, const char *listener);
-/* Stores or replaces one partition state (deep copy); leader -2 removes it. Zero topic_id clears the id. */
+/* Stores or replaces one partition state (deep copy); leader -2 removes it. Zero topic_id clears the id. A
+ * topic of that name with another id has been made anew: nothing of the former one stays, which may have had more
+ * partitions. */
 void image_set_partition(struct image *image, const char *topic, struct uuid topic_id,
                          const struct image_partition *state);
 const struct image_topic *image_topic(const struct image *image, struct str name);

@@ -40,65 +40,35 @@ static void add_deletion(struct arena *arena, const struct image_topic *topic,
     }
 }
 
-typedef struct update_metadata_request_update_metadata_topic_state topic_state;
-
-/* A topic of that name that was made anew: what is known of the former one, which may have had more partitions, goes.
- */
-static bool replaces(const topic_state *told, const struct image_topic *known) {
-    return known != NULL && !uuid_is_zero(known->id) && !uuid_is_zero(told->topic_id) &&
-           !uuid_equal(told->topic_id, known->id);
-}
-
-static int32_t find_replaced(struct arena *arena, const struct image *image,
-                             const struct update_metadata_request *message, topic_state *ret) {
-    int32_t count = 0;
-    for (int32_t i = 0; i < message->topic_states_count; i++) {
-        const struct image_topic *known = image_topic(image, message->topic_states[i].topic_name);
-        if (replaces(&message->topic_states[i], known)) {
-            if (ret != NULL) {
-                add_deletion(arena, known, &ret[count]);
-            }
-            count++;
-        }
-    }
-    return count;
-}
-
-/* A full message names all there is. */
-static int32_t find_gone(struct arena *arena, const struct image *image, const struct update_metadata_request *message,
-                         topic_state *ret) {
-    int32_t told_count = message->topic_states_count;
-    const topic_state **told = ARENA_ARRAY(arena, const topic_state *, told_count + 1);
-    int32_t count = 0;
-    for (int32_t i = 0; i < told_count; i++) {
-        told[i] = &message->topic_states[i];
-    }
-    qsort(told, (size_t)told_count, sizeof *told, compare_names);
-    for (int32_t i = 0; i < image_topic_count(image); i++) {
-        const struct image_topic *known = image_topic_at(image, i);
-        const topic_state key = {.topic_name = str_from(known->name)};
-        const topic_state *wanted = &key;
-        const topic_state **found = bsearch(&wanted, told, (size_t)told_count, sizeof *told, compare_names);
-        if (found == NULL || !uuid_equal((*found)->topic_id, known->id)) {
-            add_deletion(arena, known, &ret[count++]);
-        }
-    }
-    return count;
-}
-
-/* The message with the deletions it implies, before what it says: a name may be in use again. */
+/* The message with the deletions a full one implies, before what it says: a name may be in use again. */
 static const struct update_metadata_request *complete(struct request *request) {
     const struct update_metadata_request *message = request->message;
     const struct image *image = request->context->image;
     struct arena *arena = &request->arena;
-    bool is_full = message->type == IMAGE_UPDATE_FULL;
-    int32_t told_count = message->topic_states_count;
-    int32_t gone_max = is_full ? image_topic_count(image) : find_replaced(arena, image, message, NULL);
-    if (gone_max == 0) {
+    if (message->type != IMAGE_UPDATE_FULL) {
         return message;
     }
-    topic_state *states = ARENA_ARRAY(arena, topic_state, told_count + gone_max);
-    int32_t count = is_full ? find_gone(arena, image, message, states) : find_replaced(arena, image, message, states);
+    int32_t told_count = message->topic_states_count;
+    int32_t known_count = image_topic_count(image);
+    const struct update_metadata_request_update_metadata_topic_state **told =
+        ARENA_ARRAY(arena, const struct update_metadata_request_update_metadata_topic_state *, told_count + 1);
+    for (int32_t i = 0; i < told_count; i++) {
+        told[i] = &message->topic_states[i];
+    }
+    qsort(told, (size_t)told_count, sizeof *told, compare_names);
+    struct update_metadata_request_update_metadata_topic_state *states =
+        ARENA_ARRAY(arena, struct update_metadata_request_update_metadata_topic_state, told_count + known_count + 1);
+    int32_t count = 0;
+    for (int32_t i = 0; i < known_count; i++) {
+        const struct image_topic *known = image_topic_at(image, i);
+        const struct update_metadata_request_update_metadata_topic_state key = {.topic_name = str_from(known->name)};
+        const struct update_metadata_request_update_metadata_topic_state *wanted = &key;
+        const struct update_metadata_request_update_metadata_topic_state **found =
+            bsearch(&wanted, told, (size_t)told_count, sizeof *told, compare_names);
+        if (found == NULL || !uuid_equal((*found)->topic_id, known->id)) {
+            add_deletion(arena, known, &states[count++]);
+        }
+    }
     if (told_count > 0) {
         memcpy(&states[count], message->topic_states, (size_t)told_count * sizeof *states);
     }
