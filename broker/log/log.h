@@ -151,7 +151,8 @@ int64_t log_recovery_point(const struct log *log);
  * is not in sync cuts its log there and fetches what its leader has; until then the recovery point stays below, so that
  * the next start sees it again. */
 int64_t log_doubtful_from(const struct log *log);
-/* What is there is the partition's history, by its leader's word: nothing is doubtful any more. */
+/* Nothing is doubtful any more: what a leader has is the partition's history, and what a member of the in-sync set has
+ * may become it without anybody asking. Both are believed, as in Kafka. */
 void log_believe(struct log *log);
 /* Counts truncations: what was read before one may be gone, or something else, after it. */
 int64_t log_truncation_count(const struct log *log);
