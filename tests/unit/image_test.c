@@ -100,6 +100,19 @@ START_TEST(a_zero_topic_id_clears_the_id_and_a_new_one_replaces_it) {
 }
 END_TEST
 
+START_TEST(a_topic_made_anew_keeps_no_partition_of_the_former_one) {
+    set("t", id_a, 0, 1);
+    set("t", id_a, 1, 2);
+    set("t", id_b, 0, 3);
+    ck_assert_int_eq(image_topic(image, STR_LITERAL("t"))->partition_count, 1);
+    ck_assert_int_eq(image_partition(image, STR_LITERAL("t"), 0)->leader, 3);
+    ck_assert_ptr_null(image_partition(image, STR_LITERAL("t"), 1));
+    ck_assert_ptr_null(image_topic_by_id(image, id_a));
+    ck_assert_str_eq(image_topic_by_id(image, id_b)->name, "t");
+    ck_assert_int_eq(image_topic_count(image), 1);
+}
+END_TEST
+
 START_TEST(the_live_brokers_are_replaced_whole_and_sorted) {
     struct image_endpoint endpoints[] = {{.listener = "PLAINTEXT", .host = "h", .port = 9092},
                                          {.listener = "REPLICATION", .host = "r", .port = 9093}};
@@ -133,6 +146,7 @@ int main(void) {
         TEST(topics_are_in_name_order_and_partitions_in_index_order),
         TEST(leader_minus_two_removes_the_partition_and_with_the_last_the_topic_and_its_id),
         TEST(a_zero_topic_id_clears_the_id_and_a_new_one_replaces_it),
+        TEST(a_topic_made_anew_keeps_no_partition_of_the_former_one),
         TEST(the_live_brokers_are_replaced_whole_and_sorted),
         TEST(the_controller_is_unknown_until_somebody_says),
     };
