@@ -112,6 +112,9 @@ static int join(int count, char **args) {
     set(conf, "topic.metadata.refresh.interval.ms", "3000");
     set(conf, "session.timeout.ms", "10000");
     set(conf, "heartbeat.interval.ms", "500");
+    /* A request given to a connection in the moment its broker dies stays there for this time, twice over with its
+     * retries, and keeps librdkafka from asking anybody else: with 60 s, its default, for three minutes. */
+    set(conf, "socket.timeout.ms", "6000");
     for (int i = 4; i < count; i++) {
         char *value = strchr(args[i], '=');
         CHECK(value != NULL);
