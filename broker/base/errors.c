@@ -38,6 +38,8 @@ int error_from_errno(int system_errno) {
     case EACCES:
     case EPERM: return ERR_DENIED;
     case EWOULDBLOCK: return ERR_LOCKED;
+    case EMFILE: return ERR_FILE_LIMIT;
+    case ENFILE: return ERR_SYSTEM_FILE_LIMIT;
     default: return ERR_IO;
     }
 }

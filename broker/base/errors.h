@@ -24,7 +24,9 @@
     X(ERR_DENIED, -17, "permission denied")                                                                            \
     X(ERR_ROLLED_BACK, -18, "another part of the multi failed")                                                        \
     X(ERR_CLOSING, -19, "closing")                                                                                     \
-    X(ERR_NOT_DIRECTORY, -20, "not a directory")
+    X(ERR_NOT_DIRECTORY, -20, "not a directory")                                                                       \
+    X(ERR_FILE_LIMIT, -21, "too many open files; raise LimitNOFILE of the service (ulimit -n)")                        \
+    X(ERR_SYSTEM_FILE_LIMIT, -22, "too many open files in the whole system; raise fs.file-max (sysctl)")
 
 enum ottla_error {
 #define X(name, number, text) name = number,

@@ -77,6 +77,14 @@ START_TEST(a_file_in_the_place_of_a_directory_is_called_that) {
 }
 END_TEST
 
+START_TEST(too_many_open_files_are_called_that_and_what_to_raise_is_said) {
+    ck_assert_str_eq(error_text(error_from_errno(EMFILE)),
+                     "too many open files; raise LimitNOFILE of the service (ulimit -n)");
+    ck_assert_str_eq(error_text(error_from_errno(ENFILE)),
+                     "too many open files in the whole system; raise fs.file-max (sysctl)");
+}
+END_TEST
+
 int main(void) {
     static const struct test tests[] = {
         TEST(varints_round_trip_at_their_extremes),
@@ -85,6 +93,7 @@ int main(void) {
         TEST(ids_have_kafkas_text_form),
         TEST(an_arena_stops_at_its_budget_and_can_be_used_again),
         TEST(a_file_in_the_place_of_a_directory_is_called_that),
+        TEST(too_many_open_files_are_called_that_and_what_to_raise_is_said),
         TEST(crc32c_gives_the_check_value_of_the_standard),
     };
     return run_tests("base", tests, sizeof tests / sizeof tests[0]);

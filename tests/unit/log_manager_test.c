@@ -1,5 +1,7 @@
 /* The log manager on real directories: where logs go, what a broken directory costs, and what is believed of what the
  * last run left behind. */
+#include <sys/resource.h>
+
 #include "tests/unit/log_manager_fixture.h"
 
 START_TEST(a_new_log_goes_to_the_directory_with_the_fewest) {
@@ -106,6 +108,22 @@ START_TEST(a_failed_directory_takes_its_logs_offline_and_nothing_else) {
     ck_assert_int_eq(log_manager_shutdown(manager), 0);
     ck_assert(!exists(directories[0], ".kafka_cleanshutdown"));
     ck_assert(exists(directories[1], ".kafka_cleanshutdown"));
+}
+END_TEST
+
+/* Kafka's rule for any IOException; the line must say what would have helped. */
+START_TEST(a_directory_lost_for_want_of_open_files_is_said_to_be) {
+    struct rlimit before;
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    const struct rlimit none = {.rlim_cur = 3, .rlim_max = before.rlim_max};
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+    struct log *log;
+    int error = log_manager_get_or_create(manager, "t", 0, true, topic_id, &log);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+    ck_assert_int_eq(error, ERR_FILE_LIMIT);
+    ck_assert_int_eq(failed_directories, 1);
+    ck_assert_ptr_nonnull(strstr(last_error, "creating a log: too many open files; raise LimitNOFILE"));
+    ck_assert_ptr_null(strstr(last_error, "input/output"));
 }
 END_TEST
 
@@ -366,6 +384,7 @@ int main(void) {
         TEST(many_logs_load_and_close_on_several_threads),
         TEST(only_a_directory_with_logs_is_said_to_be_recovered),
         TEST(a_failed_directory_takes_its_logs_offline_and_nothing_else),
+        TEST(a_directory_lost_for_want_of_open_files_is_said_to_be),
         TEST(a_directory_that_cannot_be_read_at_start_is_offline_and_one_line_says_so),
         TEST(with_no_directory_left_the_broker_does_not_start),
         TEST(a_partition_of_two_topics_in_two_directories_ends_the_start),
