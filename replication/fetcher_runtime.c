@@ -374,6 +374,22 @@ static void take_response(struct fetcher_runtime *fetcher, const struct fetch_re
     }
 }
 
+static void tell_failure(struct fetcher_runtime *fetcher, int error, int64_t now_ms) {
+    int64_t untold;
+    char text[REPEAT_TEXT_SIZE];
+    if (repeat_failed(&fetcher->failures, error, now_ms, &untold)) {
+        trace_info(AREA, "Fetch from broker %d failed: %s%s", fetcher->broker_id, error_text(error),
+                   repeat_text(untold, text));
+    }
+}
+
+static void tell_success(struct fetcher_runtime *fetcher) {
+    int64_t failures = repeat_worked(&fetcher->failures);
+    if (failures > 0) {
+        trace_info(AREA, "Fetch from broker %d works again (failures: %lld)", fetcher->broker_id, (long long)failures);
+    }
+}
+
 static void on_fetch_answer(void *context, int error, const uint8_t *body, size_t body_size) {
     struct fetch_call *call = context;
     struct fetcher_runtime *fetcher = call->fetcher;
@@ -391,9 +407,10 @@ static void on_fetch_answer(void *context, int error, const uint8_t *body, size_
         error = fetch_response_decode(&r, version, &fetcher->arena, &response);
     }
     if (error != 0) {
-        trace_info(AREA, "Fetch from broker %d failed: %s", fetcher->broker_id, error_text(error));
+        tell_failure(fetcher, error, now_ms);
         fetcher_on_failed(&fetcher->core, now_ms);
     } else {
+        tell_success(fetcher);
         take_response(fetcher, &response, now_ms);
     }
     fetcher_runtime_kick(fetcher);

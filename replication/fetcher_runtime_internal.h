@@ -5,6 +5,7 @@
 #include <uthash.h>
 
 #include "broker/base/arena.h"
+#include "broker/base/repeat.h"
 #include "generated/protocol/fetch.h"
 #include "replication/fetcher_runtime.h"
 #include "replication/replica_manager_internal.h"
@@ -23,7 +24,8 @@ struct fetcher_runtime {
     struct fetcher_plan plan;
     struct fetch_call *call; /* the one request at a time */
     bool is_under_way;
-    bool has_doubts; /* of a partition whose log has a doubtful place */
+    bool has_doubts;        /* of a partition whose log has a doubtful place */
+    struct repeat failures; /* of whole requests */
     char client_id[40];
     int32_t broker_id;
     UT_hash_handle hh;

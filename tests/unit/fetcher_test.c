@@ -1,10 +1,13 @@
 /* The follower's side: what is named, what is forgotten, what answers mean, where to truncate. */
 #include <check.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "broker/base/check.h"
+#include "broker/base/trace.h"
 #include "broker/protocol/errors.h"
 #include "replication/fetcher.h"
+#include "tests/lib/fake_cluster.h"
 #include "tests/lib/runner.h"
 
 #define BACKOFF_MS 1000
@@ -262,6 +265,48 @@ START_TEST(an_offset_out_of_range_is_resolved_by_the_leaders_end_and_then_its_st
 }
 END_TEST
 
+/* ---- What is said of it ---- */
+
+static int failures_told;
+static int successes_told;
+static char last_told[256];
+
+static void note_line(enum trace_level level, const char *line, void *context) {
+    (void)level;
+    (void)context;
+    bool is_failure = strstr(line, "Fetch from broker 1 failed: ") != NULL;
+    bool is_success = strstr(line, "Fetch from broker 1 works again") != NULL;
+    failures_told += is_failure;
+    successes_told += is_success;
+    if (is_failure || is_success) {
+        snprintf(last_told, sizeof last_told, "%s", line);
+    }
+}
+
+START_TEST(a_leader_that_is_away_makes_a_line_in_30_s_and_one_when_it_is_back) {
+    static struct fake_cluster c;
+    fake_cluster_create(&c, 2, 1);
+    fake_cluster_lead(&c, 1, 12);
+    fake_append(&c, 1, 3, -1);
+    fake_cluster_run(&c, 1000);
+    trace_set_sink(note_line, NULL);
+    c.brokers[1].is_cut = true;
+    fake_cluster_run(&c, 5000);
+    ck_assert_int_eq(failures_told, 1);
+    ck_assert_ptr_nonnull(strstr(last_told, "failed: disconnected (kafka."));
+    fake_cluster_run(&c, 95000);
+    ck_assert_int_eq(failures_told, 4); /* after 0, 30, 60 and 90 s */
+    ck_assert_ptr_nonnull(strstr(last_told, "failed: disconnected (lines before it not shown: 29)"));
+    ck_assert_int_eq(successes_told, 0);
+    c.brokers[1].is_cut = false;
+    fake_cluster_run(&c, 60000);
+    ck_assert_int_eq(successes_told, 1);
+    ck_assert_int_eq(failures_told, 4);
+    trace_set_sink(NULL, NULL);
+    fake_cluster_destroy(&c);
+}
+END_TEST
+
 int main(void) {
     static const struct test tests[] = {
         TEST(a_session_begins_with_everything_and_goes_on_with_what_changed),
@@ -280,6 +325,7 @@ int main(void) {
         TEST(what_lies_before_the_leaders_start_cannot_be_told_from_foreign_records),
         TEST(a_member_of_the_in_sync_set_leaves_it_before_a_gap_cuts_it_below_its_high_watermark),
         TEST(an_offset_out_of_range_is_resolved_by_the_leaders_end_and_then_its_start),
+        TEST(a_leader_that_is_away_makes_a_line_in_30_s_and_one_when_it_is_back),
     };
     return run_tests_with_fixture("fetcher", tests, ARRAY_SIZE(tests), set_up, tear_down);
 }
