@@ -15,6 +15,7 @@
 
 #include "broker/base/check.h"
 #include "broker/base/errors.h"
+#include "broker/base/repeat.h"
 #include "broker/base/trace.h"
 #include "broker/network/frame_pool.h"
 #include "broker/network/reach.h"
@@ -366,7 +367,10 @@ static void on_peer_writable(struct ev_loop *ev, ev_io *watcher, int events) {
             connect_failed(peer);
         } else {
             timer_stop(peer->peers->clock, &peer->connect_timer);
-            reach_note_success(&peer->peers->reach, peer->broker_id, peer->channel);
+            if (reach_note_success(&peer->peers->reach, peer->broker_id, peer->channel)) {
+                trace_info(AREA, "Connection to node %d (%s:%d) is established again", peer->broker_id, peer->host,
+                           peer->port);
+            }
             peer->state = PEER_CONNECTED;
             freeaddrinfo(peer->addresses);
             peer->addresses = NULL;
@@ -379,10 +383,20 @@ static void on_peer_writable(struct ev_loop *ev, ev_io *watcher, int events) {
     peer_unref(peer);
 }
 
+static void tell_unreached(struct peer *peer, int reason, const char *what) {
+    struct peers *peers = peer->peers;
+    int64_t untold;
+    char text[REPEAT_TEXT_SIZE];
+    if (reach_tell_failure(&peers->reach, peer->broker_id, peer->channel, reason, clock_now_ms(peers->clock),
+                           &untold)) {
+        trace_info(AREA, "Connection to node %d (%s:%d) could not be established%s%s", peer->broker_id, peer->host,
+                   peer->port, what, repeat_text(untold, text));
+    }
+}
+
 static void on_connect_timer(struct timer *timer) {
     struct peer *peer = CONTAINER_OF(timer, struct peer, connect_timer);
-    trace_info(AREA, "Node %d (%s:%d) did not answer an attempt to connect in time", peer->broker_id, peer->host,
-               peer->port);
+    tell_unreached(peer, ERR_TIMED_OUT, " in time");
     connect_failed(peer);
 }
 
@@ -411,7 +425,7 @@ static void connect_next(struct peer *peer) {
         }
         return;
     }
-    trace_info(AREA, "Connection to node %d (%s:%d) could not be established", peer->broker_id, peer->host, peer->port);
+    tell_unreached(peer, ERR_DISCONNECTED, "");
     peer_fail(peer, ERR_DISCONNECTED, NULL);
 }
 

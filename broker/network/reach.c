@@ -11,6 +11,7 @@
 #include <utlist.h>
 
 #include "broker/base/check.h"
+#include "broker/base/repeat.h"
 
 struct reach_entry {
     struct reach_entry *next;
@@ -19,6 +20,7 @@ struct reach_entry {
     enum transport_channel channel;
     int32_t failures; /* in a row */
     int32_t start;
+    struct repeat told;
 };
 
 struct addrinfo *reach_lookup(const char *host, int32_t port, int flags) {
@@ -78,7 +80,7 @@ int64_t reach_timeout_ms(const struct reach *reach, int32_t broker_id, enum tran
     return timeout_ms;
 }
 
-void reach_note_failure(struct reach *reach, int32_t broker_id, enum transport_channel channel) {
+static struct reach_entry *find_or_add(struct reach *reach, int32_t broker_id, enum transport_channel channel) {
     struct reach_entry *entry = find(reach, broker_id, channel);
     if (entry == NULL) {
         if (reach->count == REACH_MAX) {
@@ -90,15 +92,27 @@ void reach_note_failure(struct reach *reach, int32_t broker_id, enum transport_c
         DL_APPEND(reach->list, entry);
         reach->count++;
     }
+    return entry;
+}
+
+void reach_note_failure(struct reach *reach, int32_t broker_id, enum transport_channel channel) {
+    struct reach_entry *entry = find_or_add(reach, broker_id, channel);
     entry->failures = entry->failures == INT32_MAX ? INT32_MAX : entry->failures + 1;
     entry->start = entry->start == INT32_MAX ? 0 : entry->start + 1;
 }
 
-void reach_note_success(struct reach *reach, int32_t broker_id, enum transport_channel channel) {
+bool reach_tell_failure(struct reach *reach, int32_t broker_id, enum transport_channel channel, int32_t reason,
+                        int64_t now_ms, int64_t *ret_untold) {
+    return repeat_failed(&find_or_add(reach, broker_id, channel)->told, reason, now_ms, ret_untold);
+}
+
+bool reach_note_success(struct reach *reach, int32_t broker_id, enum transport_channel channel) {
     struct reach_entry *entry = find(reach, broker_id, channel);
-    if (entry != NULL) {
-        entry->failures = 0;
+    if (entry == NULL) {
+        return false;
     }
+    entry->failures = 0;
+    return repeat_worked(&entry->told) > 0;
 }
 
 void reach_deinit(struct reach *reach) {

@@ -5,6 +5,7 @@
 #define OTTLA_NETWORK_REACH_H
 
 #include <netdb.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "broker/network/transport.h"
@@ -35,8 +36,11 @@ int64_t reach_timeout_ms(const struct reach *reach, int32_t broker_id, enum tran
                          int64_t max_ms);
 /* This address could not be reached; the next one is to be tried. */
 void reach_note_failure(struct reach *reach, int32_t broker_id, enum transport_channel channel);
-/* The address tried is good, and the one to begin with. */
-void reach_note_success(struct reach *reach, int32_t broker_id, enum transport_channel channel);
+/* Whether a line is worth it that says that this peer was not reached for this reason, see base/repeat.h. */
+bool reach_tell_failure(struct reach *reach, int32_t broker_id, enum transport_channel channel, int32_t reason,
+                        int64_t now_ms, int64_t *ret_untold);
+/* The address tried is good, and the one to begin with. True when that ends what failures were told of. */
+bool reach_note_success(struct reach *reach, int32_t broker_id, enum transport_channel channel);
 void reach_deinit(struct reach *reach);
 
 #endif

@@ -158,6 +158,50 @@ START_TEST(nobody_listening_is_a_disconnection_told_after_the_send) {
 }
 END_TEST
 
+static int unreached_told;
+static int reached_told;
+static void note_reach(enum trace_level level, const char *line, void *context) {
+    (void)level;
+    (void)context;
+    unreached_told +=
+        strstr(line, "Connection to node 7 (127.0.0.1:") != NULL && strstr(line, "could not be established") != NULL;
+    reached_told += strstr(line, "is established again") != NULL;
+}
+static bool is_reached_told(void *context) {
+    (void)context;
+    return reached_told > 0;
+}
+
+START_TEST(a_node_that_cannot_be_reached_makes_one_line_and_one_when_it_can) {
+    struct network_config config = test_config();
+    start(&config);
+    struct peers_config peers_config = {.socket_receive_buffer_bytes = -1};
+    struct peers *peers = peers_create(loop, &peers_config);
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); /* has a port and refuses until it listens */
+    ck_assert_int_eq(bind(descriptor, (struct sockaddr *)&address, sizeof address), 0);
+    ck_assert_int_eq(getsockname(descriptor, (struct sockaddr *)&address, &size), 0);
+    trace_set_level(TRACE_INFO);
+    trace_set_sink(note_reach, NULL);
+    for (int i = 0; i < 5; i++) {
+        struct outcome outcome = {0};
+        send_to(peers, ntohs(address.sin_port), "127.0.0.1", "anyone", 5000, &outcome);
+        run_until(is_answered, &outcome);
+        ck_assert_int_eq(outcome.error, ERR_DISCONNECTED);
+    }
+    ck_assert_int_eq(unreached_told, 1);
+    ck_assert_int_eq(listen(descriptor, 1), 0);
+    struct outcome outcome = {0};
+    send_to(peers, ntohs(address.sin_port), "127.0.0.1", "anyone", 5000, &outcome);
+    run_until(is_reached_told, NULL);
+    ck_assert_int_eq(reached_told, 1);
+    trace_set_sink(NULL, NULL);
+    close(descriptor);
+    finish_peers(peers);
+}
+END_TEST
+
 START_TEST(a_dropped_channel_ends_its_requests_and_the_next_send_connects_anew) {
     struct network_config config = test_config();
     start(&config);
@@ -376,6 +420,7 @@ int main(void) {
         TEST(a_late_answer_times_out_and_takes_the_connection_with_it),
         TEST(a_request_given_up_is_not_delivered_later),
         TEST(nobody_listening_is_a_disconnection_told_after_the_send),
+        TEST(a_node_that_cannot_be_reached_makes_one_line_and_one_when_it_can),
         TEST(a_dropped_channel_ends_its_requests_and_the_next_send_connects_anew),
         TEST(an_address_that_drops_what_it_is_sent_is_given_up_for_the_next_one),
         TEST(a_request_that_ends_before_the_attempt_leaves_the_next_address_to_the_next_request),
