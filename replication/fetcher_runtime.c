@@ -80,6 +80,7 @@ void fetcher_runtime_add(struct replica_manager *manager, struct partition_runti
     fetcher_add(&fetcher->core, &partition->fetch, str_from(partition->topic), partition->topic_id, partition->index,
                 partition->core.leader_epoch, &position);
     partition->fetch.is_caught_up = fetcher_runtime_is_in_sync(partition);
+    partition->fetch_failures = (struct repeat){0}; /* of another leader */
     fetcher->has_doubts = fetcher->has_doubts || log_doubtful_from(partition->log) >= 0;
     fetcher_runtime_kick(fetcher);
 }

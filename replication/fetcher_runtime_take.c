@@ -201,10 +201,15 @@ static bool append_records(struct partition_runtime *partition, const struct fet
         return false; /* its directory failed while it was to begin anew */
     }
     if (error == ERR_INVALID || error == ERR_CORRUPT) {
-        trace_warn(AREA, "%s-%d: records from broker %d at offset %lld not appended: %s", partition->topic,
-                   partition->index, partition->core.leader, (long long)partition->fetch.position.offset,
-                   error_text(error));
-        fetcher_delay(&partition->fetch, clock_now_ms(partition->manager->clock));
+        int64_t now_ms = clock_now_ms(partition->manager->clock);
+        int64_t untold;
+        char text[REPEAT_TEXT_SIZE];
+        if (repeat_failed(&partition->fetch_failures, error, now_ms, &untold)) {
+            trace_warn(AREA, "%s-%d: records from broker %d at offset %lld not appended: %s%s", partition->topic,
+                       partition->index, partition->core.leader, (long long)partition->fetch.position.offset,
+                       error_text(error), repeat_text(untold, text));
+        }
+        fetcher_delay(&partition->fetch, now_ms);
         return false;
     }
     if (error != 0) {
@@ -233,6 +238,7 @@ static void take_answer(struct partition_runtime *partition, const struct fetch_
     if (!leave_what_leader_forgot(partition, data->log_start_offset) || !append_records(partition, data)) {
         return;
     }
+    (void)repeat_worked(&partition->fetch_failures);
     partition->fetch.is_caught_up = log_end_offset(partition->log) >= data->high_watermark;
     partition_runtime_sync_start(partition);
     struct partition_event event = partition_runtime_event(partition, PARTITION_FOLLOWER_FETCHED);
@@ -287,6 +293,17 @@ static void take_divergence(struct partition_runtime *partition, const struct fe
     }
 }
 
+static void retry(struct partition_runtime *partition, int16_t error_code) {
+    int64_t now_ms = clock_now_ms(partition->manager->clock);
+    int64_t untold;
+    char text[REPEAT_TEXT_SIZE];
+    if (repeat_failed(&partition->fetch_failures, error_code, now_ms, &untold)) {
+        trace_info(AREA, "%s-%d: leader %d answers %s; trying again%s", partition->topic, partition->index,
+                   partition->core.leader, kafka_error_name(error_code), repeat_text(untold, text));
+    }
+    fetcher_delay(&partition->fetch, now_ms);
+}
+
 void fetcher_runtime_take(struct partition_runtime *partition, const struct fetch_response_partition_data *data) {
     const struct fetch_answer answer = {.error_code = data->error_code,
                                         .is_diverging = data->diverging_epoch.epoch >= 0};
@@ -315,10 +332,6 @@ void fetcher_runtime_take(struct partition_runtime *partition, const struct fetc
                    partition->topic, partition->index, partition->core.leader, partition->core.leader_epoch);
         fetcher_park(&partition->fetch);
         break;
-    case FETCH_RETRY:
-        trace_info(AREA, "%s-%d: leader %d answers %s; trying again", partition->topic, partition->index,
-                   partition->core.leader, kafka_error_name(data->error_code));
-        fetcher_delay(&partition->fetch, clock_now_ms(partition->manager->clock));
-        break;
+    case FETCH_RETRY: retry(partition, data->error_code); break;
     }
 }

@@ -5,6 +5,7 @@
 
 #include <uthash.h>
 
+#include "broker/base/repeat.h"
 #include "replication/alter_partition_manager.h"
 #include "replication/fetcher.h"
 #include "replication/partition.h"
@@ -34,6 +35,7 @@ struct partition_runtime {
      * out of sync. */
     struct partition_throttle throttle;
     struct fetcher_partition fetch;
+    struct repeat fetch_failures; /* what the leader answers instead of records, and records that cannot be taken */
     struct alter_partition_item alter;
     struct partition_watcher *watchers;
     struct topic_traffic *traffic;

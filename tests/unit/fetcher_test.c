@@ -307,6 +307,32 @@ START_TEST(a_leader_that_is_away_makes_a_line_in_30_s_and_one_when_it_is_back) {
 }
 END_TEST
 
+static int retries_told;
+
+static void note_retry(enum trace_level level, const char *line, void *context) {
+    (void)level;
+    (void)context;
+    retries_told += strstr(line, "t-0: leader 1 answers UNKNOWN_LEADER_EPOCH; trying again") != NULL;
+}
+
+START_TEST(a_leader_that_refuses_a_partition_makes_a_line_in_30_s) {
+    static struct fake_cluster c;
+    fake_cluster_create(&c, 2, 1);
+    fake_cluster_lead(&c, 1, 12);
+    fake_cluster_run(&c, 1000);
+    c.leader_epoch++;
+    c.partition_epoch++;
+    trace_set_sink(note_retry, NULL);
+    ck_assert_int_eq(fake_cluster_command(&c, 2, 1), 0); /* and 1 hears nothing of that epoch */
+    fake_cluster_run(&c, 25000);
+    ck_assert_int_eq(retries_told, 1);
+    fake_cluster_run(&c, 10000);
+    ck_assert_int_eq(retries_told, 2);
+    trace_set_sink(NULL, NULL);
+    fake_cluster_destroy(&c);
+}
+END_TEST
+
 int main(void) {
     static const struct test tests[] = {
         TEST(a_session_begins_with_everything_and_goes_on_with_what_changed),
@@ -326,6 +352,7 @@ int main(void) {
         TEST(a_member_of_the_in_sync_set_leaves_it_before_a_gap_cuts_it_below_its_high_watermark),
         TEST(an_offset_out_of_range_is_resolved_by_the_leaders_end_and_then_its_start),
         TEST(a_leader_that_is_away_makes_a_line_in_30_s_and_one_when_it_is_back),
+        TEST(a_leader_that_refuses_a_partition_makes_a_line_in_30_s),
     };
     return run_tests_with_fixture("fetcher", tests, ARRAY_SIZE(tests), set_up, tear_down);
 }
