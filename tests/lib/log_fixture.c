@@ -71,6 +71,11 @@ bool test_clock_work(struct test_clock *clock) {
     return true;
 }
 
+void test_clock_work_all(struct test_clock *clock) {
+    while (test_clock_work(clock)) {
+    }
+}
+
 void test_clock_init(struct test_clock *clock, int64_t wall_ms) {
     static const struct clock_ops ops = {.now_ms = clock_now,
                                          .wall_ms = clock_wall,
@@ -198,6 +203,19 @@ struct log_config test_log_config(void) {
                                .min_insync_replicas = 1,
                                .delete = true,
                                .message_downconversion = true};
+}
+
+struct log_manager_config test_log_manager_config(const char *const *directories, int32_t count) {
+    return (struct log_manager_config){.directories = directories,
+                                       .directory_count = count,
+                                       .broker_id = 1,
+                                       .defaults = test_log_config(),
+                                       .retention_check_ms = 300000,
+                                       .flush_check_ms = INT64_MAX,
+                                       .flush_offset_checkpoint_ms = 60000,
+                                       .start_offset_checkpoint_ms = 60000,
+                                       .high_watermark_checkpoint_ms = 5000,
+                                       .recovery_threads_per_directory = 1};
 }
 
 struct log *test_log_open(struct disk *disk, struct clock *clock, const char *directory,

@@ -4,6 +4,7 @@
 
 #include "broker/base/clock.h"
 #include "broker/log/log_internal.h"
+#include "broker/log/log_manager.h"
 
 /* Runs nothing by itself: tests move it and run what is due. */
 struct test_clock {
@@ -24,6 +25,8 @@ struct test_clock {
 void test_clock_init(struct test_clock *clock, int64_t wall_ms);
 /* Does the oldest job and tells that it is done; false when there is none. */
 bool test_clock_work(struct test_clock *clock);
+/* Does all there are, and those that they ask for. */
+void test_clock_work_all(struct test_clock *clock);
 /* Moves both times forward, firing timers on the way. */
 void test_clock_advance(struct test_clock *clock, int64_t by_ms);
 
@@ -38,6 +41,8 @@ uint8_t *test_file_read(const char *directory, const char *name, int64_t *ret_si
 
 /* Kafka's defaults, except that nothing expires. */
 struct log_config test_log_config(void);
+/* Broker 1 with these directories and logs of test_log_config(), at Kafka's intervals. */
+struct log_manager_config test_log_manager_config(const char *const *directories, int32_t count);
 /* Opens a log of an existing directory; a failure fails the test. */
 struct log *test_log_open(struct disk *disk, struct clock *clock, const char *directory,
                           const struct log_config *config, int64_t recovery_point, bool is_clean);

@@ -17,5 +17,7 @@ int run_tests(const char *suite_name, const struct test *tests, size_t count);
 /* The same, with functions run before and after each test. */
 int run_tests_with_fixture(const char *suite_name, const struct test *tests, size_t count, void (*set_up)(void),
                            void (*tear_down)(void));
+/* From now on nothing that is traced is written anywhere. */
+void trace_nothing(void);
 
 #endif

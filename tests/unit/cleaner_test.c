@@ -37,19 +37,9 @@ static struct log_cleaner_config cleaner_config(void) {
 }
 
 static void start_manager(const struct log_cleaner_config *cleaner) {
-    static const char *directories[1];
-    directories[0] = compact.directory;
-    struct log_manager_config config = {.directories = directories,
-                                        .directory_count = 1,
-                                        .broker_id = 1,
-                                        .defaults = compact_config(),
-                                        .retention_check_ms = 300000,
-                                        .flush_check_ms = INT64_MAX,
-                                        .flush_offset_checkpoint_ms = 60000,
-                                        .start_offset_checkpoint_ms = 60000,
-                                        .high_watermark_checkpoint_ms = 5000,
-                                        .recovery_threads_per_directory = 1,
-                                        .cleaner = *cleaner};
+    struct log_manager_config config = test_log_manager_config((const char *const *)&compact.directory, 1);
+    config.defaults = compact_config();
+    config.cleaner = *cleaner;
     char *message = NULL;
     ck_assert_int_eq(log_manager_open(disk, &compact.clock.base, &config, &manager, &message), 0);
     ck_assert_int_eq(log_manager_load(manager, &message), 0);
@@ -250,8 +240,7 @@ START_TEST(a_cleaning_of_a_deleted_log_leaves_nothing_in_its_successors_director
     }
     ck_assert_int_eq(output_of(log), 0);
     compact.clock.defers_work = false;
-    while (test_clock_work(&compact.clock)) {
-    }
+    test_clock_work_all(&compact.clock);
     test_clock_advance(&compact.clock, 15000);
     ck_assert_int_eq(log->clean_offset, 200);
 }
@@ -274,16 +263,14 @@ START_TEST(output_that_there_is_no_space_for_leaves_nothing) {
     compact.clock.defers_work = true; /* else it is tried again at once, and again */
     test_clock_advance(&compact.clock, 15000);
     ck_assert_ptr_nonnull(manager->cleaner_jobs);
-    while (test_clock_work(&compact.clock)) {
-    }
+    test_clock_work_all(&compact.clock);
     ck_assert_ptr_null(manager->cleaner_jobs);
     ck_assert_int_eq(cleanings, 0);
     ck_assert(!log_is_fenced(log));
     ck_assert_int_eq(output_of(log), 0);
     ops.open = disk_posix()->ops->open;
     test_clock_advance(&compact.clock, 15000);
-    while (test_clock_work(&compact.clock)) {
-    }
+    test_clock_work_all(&compact.clock);
     ck_assert_int_eq(cleanings, 1);
     log_manager_destroy(manager);
     manager = NULL;

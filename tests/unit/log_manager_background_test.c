@@ -57,8 +57,7 @@ START_TEST(a_younger_checkpoint_is_never_replaced_by_an_older_one) {
     ck_assert_int_gt(test_time.job_count, 0);
     ck_assert_int_eq(log_truncate_to(log, 3), 0); /* which writes "t 0 3", at once */
     check_text(directories[0], "recovery-point-offset-checkpoint", "0\n1\nt 0 3\n");
-    while (test_clock_work(&test_time)) {
-    }
+    test_clock_work_all(&test_time);
     check_text(directories[0], "recovery-point-offset-checkpoint", "0\n1\nt 0 3\n");
 }
 END_TEST
@@ -94,8 +93,7 @@ START_TEST(an_epoch_of_a_deleted_log_is_not_written_into_its_successor) {
     ck_assert_int_eq(log_assign_epoch_start(make_log("t", 0), 5), 0);
     ck_assert_int_eq(log_manager_delete(manager, "t", 0), 0);
     const char *directory = log_directory(make_log("t", 0));
-    while (test_clock_work(&test_time)) {
-    }
+    test_clock_work_all(&test_time);
     char *path = xasprintf("%s/leader-epoch-checkpoint", directory);
     ck_assert_int_ne(access(path, F_OK), 0);
     free(path);
@@ -137,8 +135,7 @@ START_TEST(other_work_does_not_stand_behind_the_epochs_of_thousands_of_new_leade
     }
     ck_assert_int_le(turns, 3); /* the job itself, and the two files that workers had */
     ck_assert(!has_epoch_file(MANY_LOGS - 1));
-    while (test_clock_work(&test_time)) {
-    }
+    test_clock_work_all(&test_time);
     for (int32_t i = 0; i < MANY_LOGS; i++) {
         ck_assert(has_epoch_file(i));
     }
@@ -179,8 +176,7 @@ START_TEST(a_deleted_log_does_not_wait_to_have_its_epochs_written) {
     }
     /* The manager CHECKs that no more wait than there are logs, which is one. */
     ck_assert_int_eq(log_assign_epoch_start(log_manager_find(manager, "t", 0), 6), 0);
-    while (test_clock_work(&test_time)) {
-    }
+    test_clock_work_all(&test_time);
     check_epoch(0, 6);
     ck_assert(log_manager_is_idle(manager));
     ck_assert_int_eq(errors_logged, 0);
@@ -213,8 +209,7 @@ START_TEST(the_loop_syncs_nothing_that_can_wait) {
     ck_assert_int_gt(log_apply_retention(log, 20, test_time.wall_ms), 4);
     test_clock_advance(&test_time, 120000);
     for (int i = 0; i < 4; i++) {
-        while (test_clock_work(&test_time)) {
-        }
+        test_clock_work_all(&test_time);
         test_clock_advance(&test_time, 60000);
     }
     ck_assert_int_eq(disk.loop_syncs, before);
@@ -245,8 +240,7 @@ START_TEST(flushes_that_wait_for_a_slow_disk_do_not_hold_the_files_of_all_before
     int32_t rolled = log->segment_count - 1;
     ck_assert_int_gt(rolled, 15);
     ck_assert_int_le(descriptors_open() - before, rolled + 8); /* a segment's own, and what one flush holds */
-    while (test_clock_work(&test_time)) {
-    }
+    test_clock_work_all(&test_time);
     ck_assert_int_eq(log_recovery_point(log), log->segments[rolled]->base_offset);
     ck_assert_int_eq(log->flushes_in_flight, 0);
 }
@@ -258,8 +252,7 @@ START_TEST(a_background_write_that_fails_takes_its_directory_offline) {
     test_time.defers_work = true;
     test_clock_advance(&test_time, 5000);
     disk.broken = directories[1];
-    while (test_clock_work(&test_time)) {
-    }
+    test_clock_work_all(&test_time);
     ck_assert_int_eq(failed_directories, 1);
     ck_assert_int_eq(errors_logged, 1);
     ck_assert(log_manager_is_offline(manager, "t", 1));
@@ -277,8 +270,7 @@ START_TEST(a_manager_that_went_is_not_missed_by_its_workers) {
     test_clock_advance(&test_time, 60000);
     ck_assert(!log_manager_is_idle(manager));
     kill_broker();
-    while (test_clock_work(&test_time)) {
-    }
+    test_clock_work_all(&test_time);
     test_time.defers_work = false;
     start();
     ck_assert(log_manager_is_idle(manager));

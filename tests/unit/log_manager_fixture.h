@@ -46,17 +46,10 @@ __attribute__((unused)) static void on_directory_failed(void *context, const cha
 }
 
 __attribute__((unused)) static int try_start(char **ret_message) {
-    struct log_manager_config config = {.directories = (const char *const *)directories,
-                                        .directory_count = DIRECTORIES,
-                                        .broker_id = 1,
-                                        .defaults = log_config,
-                                        .retention_check_ms = 300000,
-                                        .flush_check_ms = INT64_MAX,
-                                        .flush_offset_checkpoint_ms = 60000,
-                                        .start_offset_checkpoint_ms = 60000,
-                                        .high_watermark_checkpoint_ms = 5000,
-                                        .recovery_threads_per_directory = 2,
-                                        .on_directory_failed = on_directory_failed};
+    struct log_manager_config config = test_log_manager_config((const char *const *)directories, DIRECTORIES);
+    config.defaults = log_config;
+    config.recovery_threads_per_directory = 2;
+    config.on_directory_failed = on_directory_failed;
     *ret_message = NULL;
     int error = log_manager_open(&disk.base, &test_time.base, &config, &manager, ret_message);
     if (error != 0) {
@@ -106,8 +99,7 @@ __attribute__((unused)) static void set_up(void) {
 }
 
 __attribute__((unused)) static void tear_down(void) {
-    while (test_clock_work(&test_time)) {
-    }
+    test_clock_work_all(&test_time);
     log_manager_destroy(manager);
     test_directory_remove(root);
     free(root);

@@ -4,53 +4,23 @@
  * What must hold after the restart: the partition's log is in exactly one directory, whole; nothing acknowledged is
  * missing after a kill, nothing flushed after a power cut; what was deleted from its start stays deleted; a move that
  * was under way can be gone on with. What is done next is decided as in the broker, by log_move_step(). */
-#include <check.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-#include "broker/base/check.h"
-#include "broker/base/errors.h"
-#include "broker/base/trace.h"
-#include "broker/log/log_internal.h"
-#include "broker/log/log_manager.h"
 #include "replication/log_move.h"
-#include "tests/lib/log_fixture.h"
-#include "tests/lib/memory_disk.h"
-#include "tests/lib/runner.h"
+#include "tests/unit/log_crash_fixture.h"
 
-#define RECORDS_MAX 400
 #define STEPS_MAX 2000
 /* Copied at a time: two or three batches, so that there are many steps. */
 #define CHUNK 250
 
 static const char *const directories[] = {"/a", "/b"};
-static struct test_clock test_time;
-
-/* Values are tags, one per batch of one record. */
-struct model {
-    int64_t start;
-    int64_t end;        /* acknowledged */
-    int64_t flushed;    /* everything below was flushed and not truncated since */
-    int64_t truncating; /* lowest offset an unfinished truncation aims at, or the end */
-    int32_t value[RECORDS_MAX];
-    int32_t next_tag;
-};
 
 /* One life of the broker, as far as it concerns a log and its move. */
 struct life {
     struct log_manager *manager;
-    struct model *model;
     struct log_move move;
     struct log_move_event news; /* what a worker told */
     bool has_news;
     int failed;
 };
-
-static void silent(enum trace_level level, const char *line, void *context) {
-    (void)level;
-    (void)line;
-    (void)context;
-}
 
 static void on_read(void *context, const char *topic, int32_t partition, const struct log_chunk *chunk) {
     struct life *life = context;
@@ -72,97 +42,46 @@ static void on_settled(void *context, const char *topic, int32_t partition) {
     (void)partition;
 }
 
-static int start(struct memory_disk *disk, struct life *life) {
-    struct log_manager_config config = {.directories = directories,
-                                        .directory_count = 2,
-                                        .broker_id = 1,
-                                        .defaults = test_log_config(),
-                                        .retention_check_ms = 300000,
-                                        .flush_check_ms = 300000,
-                                        .flush_offset_checkpoint_ms = 60000,
-                                        .start_offset_checkpoint_ms = 60000,
-                                        .high_watermark_checkpoint_ms = 5000,
-                                        .on_future_read = on_read,
-                                        .on_future_settled = on_settled,
-                                        .context = life};
-    config.defaults.segment_bytes = 700;
-    config.defaults.index_interval_bytes = 150;
-    config.defaults.segment_index_bytes = 240;
-    char *message = NULL;
+static int start(struct life *life) {
+    struct log_manager_config config = crash_config(directories, ARRAY_SIZE(directories));
+    config.on_future_read = on_read;
+    config.on_future_settled = on_settled;
+    config.context = life;
     log_move_init(&life->move);
     life->has_news = false;
     life->failed = 0;
-    int error = log_manager_open(memory_disk_base(disk), &test_time.base, &config, &life->manager, &message);
-    if (error == 0) {
-        error = log_manager_load(life->manager, &message);
-        if (error != 0) {
-            log_manager_destroy(life->manager);
-        }
-    }
-    life->manager = error == 0 ? life->manager : NULL;
-    free(message);
-    return error;
+    return open_and_load(&config, &life->manager);
 }
 
 static struct log *own(const struct life *life) {
     return log_manager_find(life->manager, "t", 0);
 }
 
-static bool append(struct life *life, int32_t epoch) {
-    struct model *model = life->model;
-    struct log *log = own(life);
-    ck_assert_int_lt(model->next_tag, RECORDS_MAX);
-    struct test_batch batch = test_batch_of(1);
-    batch.timestamp = model->next_tag;
-    struct byte_buffer bytes = {0};
-    struct log_append_info info = {0};
-    test_batch_encode(&batch, &bytes);
-    int error = log == NULL ? ERR_FENCED
-                            : log_append_as_leader(log, (struct slice){bytes.data, (int32_t)bytes.size}, epoch,
-                                                   LOG_ORIGIN_CLIENT, 9, test_time.wall_ms, &info);
-    byte_buffer_deinit(&bytes);
-    if (error == 0) {
-        ck_assert_int_eq(info.error_code, 0);
-        model->value[info.first_offset] = model->next_tag;
-        model->end = info.first_offset + 1;
-        model->truncating = MAX(model->truncating, model->end);
-    }
-    model->next_tag++;
-    return error == 0;
+static bool append_own(const struct life *life, int32_t epoch) {
+    return own(life) != NULL && append(own(life), epoch);
 }
 
-static bool append_some(struct life *life, int count, int32_t epoch) {
-    while (count > 0 && append(life, epoch)) {
+static bool append_some(const struct life *life, int count, int32_t epoch) {
+    while (count > 0 && append_own(life, epoch)) {
         count--;
     }
     return count == 0;
 }
 
-static bool flush(struct life *life) {
+static bool flush(const struct life *life) {
     bool is_done = own(life) != NULL && log_flush(own(life)) == 0 && log_manager_checkpoint(life->manager) == 0;
     if (is_done) {
-        life->model->flushed = life->model->end;
+        model.flushed = model.end;
     }
     return is_done;
 }
 
-static bool truncate_to(struct life *life, int64_t offset) {
-    struct model *model = life->model;
-    model->truncating = offset;
-    model->flushed = MIN(model->flushed, offset);
-    if (own(life) == NULL || log_truncate_to(own(life), offset) != 0) {
-        return false;
-    }
-    model->end = offset;
-    return true;
+static bool truncate_own(const struct life *life, int64_t offset) {
+    return own(life) != NULL && truncate_to(own(life), offset);
 }
 
-static bool raise_start(struct life *life, int64_t offset) {
-    if (own(life) == NULL || log_increase_start_offset(own(life), offset) != 0) {
-        return false;
-    }
-    life->model->start = offset;
-    return true;
+static bool raise_start(const struct life *life, int64_t offset) {
+    return own(life) != NULL && log_increase_start_offset(own(life), offset) == 0;
 }
 
 static struct log_move_log look_of(const struct log *log) {
@@ -240,7 +159,7 @@ static bool go_on(struct life *life, int steps, int appends, int32_t epoch) {
     life->move.is_running = true;
     for (int i = 0; i < steps && log_manager_find_future(life->manager, "t", 0) != NULL; i++) {
         struct log_move_decision decision;
-        if (own(life) == NULL || (i < appends && !append(life, epoch))) {
+        if (own(life) == NULL || (i < appends && !append_own(life, epoch))) {
             return false;
         }
         struct log_move_event event = event_of(life);
@@ -262,23 +181,23 @@ static bool begin(struct life *life, int to) {
 }
 
 /* There under appends, a truncation and a raised start; halfway back, given up; and back again. */
-static bool live(struct memory_disk *disk, struct life *life) {
+static bool live(struct life *life) {
     struct log *log;
-    if (start(disk, life) != 0) {
+    if (start(life) != 0) {
         return false;
     }
     struct uuid id = {.bytes = {1}};
     bool alive = log_manager_write_identity(life->manager, 1, "cluster") == 0 &&
                  log_manager_get_or_create(life->manager, "t", 0, true, id, &log) == 0;
     alive = alive && append_some(life, 15, 0) && flush(life) && append_some(life, 10, 1);
-    alive = alive && begin(life, 1) && go_on(life, 12, 6, 1) && truncate_to(life, 10) && append_some(life, 9, 2) &&
+    alive = alive && begin(life, 1) && go_on(life, 12, 6, 1) && truncate_own(life, 10) && append_some(life, 9, 2) &&
             go_on(life, 6, 3, 2) && raise_start(life, 4) && go_on(life, STEPS_MAX, 8, 3) && append_some(life, 5, 3) &&
             flush(life) && append_some(life, 4, 4);
     alive = alive && begin(life, 0) && go_on(life, 5, 5, 4) && log_manager_delete_future(life->manager, "t", 0) == 0 &&
             append_some(life, 3, 4) && begin(life, 0) && go_on(life, STEPS_MAX, 3, 5) && append_some(life, 6, 5);
     ck_assert(!alive || strcmp(log_directory(own(life)), "/a/t-0") == 0);
     if (alive && log_manager_shutdown(life->manager) == 0) {
-        life->model->flushed = life->model->end;
+        model.flushed = model.end;
     } else {
         alive = false;
     }
@@ -286,32 +205,12 @@ static bool live(struct memory_disk *disk, struct life *life) {
     return alive;
 }
 
-static void check_content(struct log *log, const struct model *model, bool power_loss, const char *when) {
-    struct byte_buffer bytes = {0};
-    int64_t expected = log_start_offset(log);
-    int64_t promised = power_loss ? model->flushed : MIN(model->end, model->truncating);
-    test_read_all(log, 300, &bytes);
-    for (size_t at = 0; at < bytes.size;) {
-        struct record_batch header;
-        ck_assert_int_eq(record_batch_decode(bytes.data + at, bytes.size - at, &header), 0);
-        ck_assert_msg(header.base_offset == expected || at == 0, "%s: a hole before %lld", when,
-                      (long long)header.base_offset);
-        ck_assert_msg(header.base_offset >= promised || header.base_timestamp == model->value[header.base_offset],
-                      "%s: another batch at %lld", when, (long long)header.base_offset);
-        expected = header.last_offset + 1;
-        at += (size_t)header.size;
-    }
-    ck_assert_msg(log_end_offset(log) >= promised, "%s: the log ends at %lld, %lld were promised", when,
-                  (long long)log_end_offset(log), (long long)promised);
-    byte_buffer_deinit(&bytes);
-}
-
 static int note_name(void *context, const char *name, bool is_directory) {
     *(int *)context += is_directory && strcmp(name, "t-0") == 0 ? 1 : 0;
     return 0;
 }
 
-static int places(struct memory_disk *disk) {
+static int places(void) {
     int count = 0;
     for (size_t i = 0; i < ARRAY_SIZE(directories); i++) {
         memory_disk_base(disk)->ops->list(memory_disk_base(disk), directories[i], note_name, &count);
@@ -323,40 +222,33 @@ static int places(struct memory_disk *disk) {
 static int resumed;
 static int halfway;
 
-static bool crash_at(int64_t operation, bool power_loss) {
-    static struct model model;
-    struct life life = {.model = &model};
-    char when[80];
-    snprintf(when, sizeof when, "%s at operation %lld", power_loss ? "power cut" : "kill", (long long)operation);
-    memset(&model, 0, sizeof model);
-    test_clock_init(&test_time, 1700000100000);
-    struct memory_disk *disk = memory_disk_create();
-    memory_disk_fail_at(disk, operation);
-    bool is_finished = live(disk, &life);
+static bool crash_at(int64_t operation, bool power_loss, const char *when) {
+    struct life life = {0};
+    begin_on_new_disk(operation);
+    bool is_finished = live(&life);
     memory_disk_restart(disk, power_loss);
-    halfway += places(disk) == 2;
-    ck_assert_msg(start(disk, &life) == 0, "%s: does not start again", when);
+    halfway += places() == 2;
+    ck_assert_msg(start(&life) == 0, "%s: does not start again", when);
     ck_assert_int_eq(log_manager_write_identity(life.manager, 1, "cluster"), 0);
     struct log *log = own(&life);
-    ck_assert_msg(log != NULL || (power_loss ? model.flushed : model.end) == 0, "%s: the log is gone", when);
+    check_what_is_left(log, power_loss, when);
     if (log != NULL) {
-        ck_assert_msg(places(disk) == 1, "%s: the log is in %d directories", when, places(disk));
-        check_content(log, &model, power_loss, when);
-        int64_t end = model.end = model.truncating = log_end_offset(log);
+        ck_assert_msg(places() == 1, "%s: the log is in %d directories", when, places());
+        int64_t end = model.end;
         resumed += log_manager_find_future(life.manager, "t", 0) != NULL;
         ck_assert_msg(go_on(&life, STEPS_MAX, 5, 8), "%s: the move does not go on", when);
         ck_assert_msg(append_some(&life, 12, 9), "%s: appending does not go on", when);
         ck_assert_int_ge(log_end_offset(own(&life)), end + 12);
-        check_content(own(&life), &model, false, when);
+        check_content(own(&life), false, when);
         end = model.end;
         int64_t first = log_start_offset(own(&life));
         ck_assert_int_eq(log_manager_shutdown(life.manager), 0);
         log_manager_destroy(life.manager);
-        ck_assert_int_eq(start(disk, &life), 0);
-        ck_assert_int_eq(places(disk), 1);
+        ck_assert_int_eq(start(&life), 0);
+        ck_assert_int_eq(places(), 1);
         ck_assert_int_eq(log_end_offset(own(&life)), end);
         ck_assert_int_eq(log_start_offset(own(&life)), first);
-        check_content(own(&life), &model, false, when);
+        check_content(own(&life), false, when);
     }
     log_manager_destroy(life.manager);
     memory_disk_destroy(disk);
@@ -364,15 +256,9 @@ static bool crash_at(int64_t operation, bool power_loss) {
 }
 
 static void sweep(bool power_loss) {
-    trace_set_sink(silent, NULL);
-    int64_t operation = 1;
     resumed = halfway = 0;
-    while (crash_at(operation, power_loss)) {
-        operation++;
-    }
-    printf("%s at each of %lld disk operations: recovered; %d moves gone on with, %d restarts with two logs\n",
-           power_loss ? "power cut" : "kill", (long long)operation - 1, resumed, halfway);
-    ck_assert_int_gt(operation, 200);
+    ck_assert_int_gt(sweep_operations(crash_at, power_loss), 200);
+    printf("%d moves gone on with, %d restarts with two logs\n", resumed, halfway);
     ck_assert_int_gt(resumed, 20);
     ck_assert_int_gt(halfway, 0);
 }
