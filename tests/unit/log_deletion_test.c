@@ -43,8 +43,7 @@ START_TEST(a_log_that_is_set_aside_is_renamed_at_once_and_stays) {
     ck_assert_uint_eq(strlen(name), strlen("t-0.") + 32 + strlen("-stray"));
     ck_assert_int_eq(log_end_offset(make_log("t", 0)), 0);
     test_clock_advance(&test_time, 600000);
-    stop_broker();
-    start();
+    restart();
     test_clock_advance(&test_time, 600000);
     ck_assert_int_eq(log_end_offset(log_manager_find(manager, "t", 0)), 0);
     char *place = xasprintf("%s/%s", directories[0], name);
@@ -70,11 +69,7 @@ START_TEST(the_name_of_a_deleted_log_fits_a_file_system) {
 END_TEST
 
 START_TEST(what_waited_for_deletion_when_the_broker_died_goes_after_the_next_start) {
-    log_config.segment_bytes = 300;
-    stop_broker();
-    start();
-    struct log *log = make_log("t", 0);
-    append(log, 9);
+    struct log *log = make_segments(9);
     append(make_log("t", 1), 3);
     ck_assert_int_eq(log_increase_start_offset(log, log->segments[2]->base_offset), 0);
     ck_assert_int_eq(log_manager_delete(manager, "t", 1), 0);
@@ -97,12 +92,8 @@ START_TEST(what_waited_for_deletion_when_the_broker_died_goes_after_the_next_sta
 END_TEST
 
 START_TEST(deleted_segments_wait_for_file_delete_delay_ms) {
-    log_config.segment_bytes = 300;
     log_config.file_delete_delay_ms = 5000;
-    stop_broker();
-    start();
-    struct log *log = make_log("t", 0);
-    append(log, 9);
+    struct log *log = make_segments(9);
     const char *place = log_directory(log);
     ck_assert_int_eq(log_increase_start_offset(log, log->segments[2]->base_offset), 0);
     ck_assert(!exists(place, "00000000000000000000.log"));
@@ -114,17 +105,27 @@ START_TEST(deleted_segments_wait_for_file_delete_delay_ms) {
 }
 END_TEST
 
-START_TEST(idle_producers_are_forgotten_after_their_expiration) {
-    log_config.producer_id_expiration_ms = 3600000;
-    stop_broker();
-    start();
-    struct log *log = make_log("t", 0);
+static struct test_batch batch_of_producer(void) {
     struct test_batch batch = test_batch_of(1);
     batch.producer_id = 5;
     batch.producer_epoch = 0;
     batch.base_sequence = 0;
     batch.timestamp = test_time.wall_ms;
-    ck_assert_int_eq(test_append(log, &batch).error_code, 0);
+    return batch;
+}
+
+/* It holds this batch, and forgets producers after an hour. */
+static struct log *make_log_of_producer(const struct test_batch *batch) {
+    log_config.producer_id_expiration_ms = 3600000;
+    restart();
+    struct log *log = make_log("t", 0);
+    ck_assert_int_eq(test_append(log, batch).error_code, 0);
+    return log;
+}
+
+START_TEST(idle_producers_are_forgotten_after_their_expiration) {
+    struct test_batch batch = batch_of_producer();
+    struct log *log = make_log_of_producer(&batch);
     struct log_producer_state state;
     test_time.wall_ms += 2999999;
     test_clock_advance(&test_time, 600000); /* one look, a millisecond too early */
@@ -138,17 +139,9 @@ START_TEST(idle_producers_are_forgotten_after_their_expiration) {
 END_TEST
 
 START_TEST(a_producer_with_an_open_transaction_is_never_forgotten) {
-    log_config.producer_id_expiration_ms = 3600000;
-    stop_broker();
-    start();
-    struct log *log = make_log("t", 0);
-    struct test_batch batch = test_batch_of(1);
-    batch.producer_id = 5;
-    batch.producer_epoch = 0;
-    batch.base_sequence = 0;
-    batch.timestamp = test_time.wall_ms;
+    struct test_batch batch = batch_of_producer();
     batch.attributes = BATCH_TRANSACTIONAL;
-    ck_assert_int_eq(test_append(log, &batch).error_code, 0);
+    struct log *log = make_log_of_producer(&batch);
     struct log_producer_state state;
     test_time.wall_ms += 86400000;
     test_clock_advance(&test_time, 600000);
@@ -158,16 +151,8 @@ START_TEST(a_producer_with_an_open_transaction_is_never_forgotten) {
 END_TEST
 
 START_TEST(expired_producers_of_a_snapshot_are_not_loaded) {
-    log_config.producer_id_expiration_ms = 3600000;
-    stop_broker();
-    start();
-    struct log *log = make_log("t", 0);
-    struct test_batch batch = test_batch_of(1);
-    batch.producer_id = 5;
-    batch.producer_epoch = 0;
-    batch.base_sequence = 0;
-    batch.timestamp = test_time.wall_ms;
-    ck_assert_int_eq(test_append(log, &batch).error_code, 0);
+    struct test_batch batch = batch_of_producer();
+    make_log_of_producer(&batch);
     stop_broker();
     test_time.wall_ms += 3600001;
     start();

@@ -195,8 +195,7 @@ END_TEST
 START_TEST(the_loop_syncs_nothing_that_can_wait) {
     log_config.segment_bytes = 300;
     log_config.retention_bytes = 0;
-    stop_broker();
-    start();
+    restart();
     struct log *log = make_log("t", 0);
     make_log("t", 1);
     append(log, 1);
@@ -229,11 +228,7 @@ static int descriptors_open(void) {
 }
 
 START_TEST(flushes_that_wait_for_a_slow_disk_do_not_hold_the_files_of_all_before_them) {
-    log_config.segment_bytes = 300;
-    stop_broker();
-    start();
-    struct log *log = make_log("t", 0);
-    append(log, 1);
+    struct log *log = make_segments(1);
     test_time.defers_work = true;
     int before = descriptors_open();
     append(log, 60);
@@ -311,8 +306,7 @@ static int64_t syncs_of_a_clean_stop(const char *topic, bool is_flushed) {
 
 START_TEST(a_clean_mark_does_not_believe_a_flush_that_is_still_under_way) {
     log_config.segment_bytes = 300;
-    stop_broker();
-    start();
+    restart();
     int64_t least = syncs_of_a_clean_stop("t", true);
     kill_broker();
     start();

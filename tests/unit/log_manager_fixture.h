@@ -84,6 +84,11 @@ __attribute__((unused)) static void stop_broker(void) {
     kill_broker();
 }
 
+__attribute__((unused)) static void restart(void) {
+    stop_broker();
+    start();
+}
+
 __attribute__((unused)) static void set_up(void) {
     test_clock_init(&test_time, 1700000100000);
     faulty_disk_init(&disk, &test_time.is_working);
@@ -119,6 +124,15 @@ __attribute__((unused)) static void append(struct log *log, int count) {
         struct test_batch batch = test_batch_of(1);
         ck_assert_int_eq(test_append(log, &batch).error_code, 0);
     }
+}
+
+/* Log t-0 after a restart that made segments small, with so many records. */
+__attribute__((unused)) static struct log *make_segments(int records) {
+    log_config.segment_bytes = 300;
+    restart();
+    struct log *log = make_log("t", 0);
+    append(log, records);
+    return log;
 }
 
 /* Where the log of a partition lies: 'a', 'b'. */

@@ -37,8 +37,7 @@ START_TEST(many_logs_load_and_close_on_several_threads) {
         ck_assert_int_eq(log_end_offset(log), i % 7);
         append(log, 1);
     }
-    stop_broker();
-    start();
+    restart();
     for (int i = 0; i < 60; i++) {
         struct log *log = log_manager_find(manager, "t", i);
         ck_assert_int_eq(log_end_offset(log), i % 7 + 1);
@@ -65,8 +64,7 @@ START_TEST(only_a_directory_with_logs_is_said_to_be_recovered) {
     kill_broker();
     start();
     ck_assert_int_eq(recoveries_told, 1);
-    stop_broker();
-    start();
+    restart();
     ck_assert_int_eq(recoveries_told, 1);
 }
 END_TEST
@@ -151,13 +149,17 @@ START_TEST(a_directory_that_cannot_be_read_at_start_is_offline_and_one_line_says
 }
 END_TEST
 
+static void check_refused(int error, const char *reason) {
+    char *message;
+    ck_assert_int_eq(try_start(&message), error);
+    ck_assert_ptr_nonnull(strstr(message, reason));
+    free(message);
+}
+
 START_TEST(with_no_directory_left_the_broker_does_not_start) {
     kill_broker();
     disk.broken = root;
-    char *message;
-    ck_assert_int_eq(try_start(&message), ERR_IO);
-    ck_assert_ptr_nonnull(strstr(message, "None of the directories of log.dirs can be used"));
-    free(message);
+    check_refused(ERR_IO, "None of the directories of log.dirs can be used");
     disk.broken = NULL;
 }
 END_TEST
@@ -169,10 +171,7 @@ START_TEST(a_partition_of_two_topics_in_two_directories_ends_the_start) {
     ck_assert_int_eq(mkdir(path, 0755), 0);
     write_text(path, "partition.metadata", "version: 0\ntopic_id: CQAAAAAAAAAAAAAAAAAAAA");
     free(path);
-    char *message;
-    ck_assert_int_eq(try_start(&message), ERR_INVALID);
-    ck_assert_ptr_nonnull(strstr(message, "Duplicate log directories for t-0 are found in both"));
-    free(message);
+    check_refused(ERR_INVALID, "Duplicate log directories for t-0 are found in both");
     ck_assert(exists(directories[0], "t-0"));
 }
 END_TEST
@@ -269,11 +268,7 @@ START_TEST(what_a_directory_says_of_a_log_that_was_deleted_elsewhere_is_not_beli
 END_TEST
 
 START_TEST(rule_32_the_start_checkpoint_lists_only_starts_above_the_first_segment) {
-    log_config.segment_bytes = 300;
-    stop_broker();
-    start();
-    struct log *log = make_log("t", 0);
-    append(log, 9);
+    struct log *log = make_segments(9);
     append(make_log("t", 1), 5);
     ck_assert_int_eq(log_manager_checkpoint(manager), 0);
     check_text(directories[0], "log-start-offset-checkpoint", "0\n0\n");
@@ -294,23 +289,16 @@ START_TEST(rule_32_the_start_checkpoint_lists_only_starts_above_the_first_segmen
 END_TEST
 
 START_TEST(rule_39_only_meta_properties_of_version_0_and_this_cluster_are_valid) {
-    char *message;
     char *text = text_of(directories[0], "meta.properties");
     ck_assert_ptr_nonnull(strstr(text, "\nbroker.id=1\nversion=0\ncluster.id=cluster\n"));
     free(text);
     stop_broker();
     write_text(directories[0], "meta.properties", "version=1\nnode.id=1\ncluster.id=cluster\n");
-    ck_assert_int_eq(try_start(&message), ERR_INVALID);
-    ck_assert_ptr_nonnull(strstr(message, "has version 1; a ZooKeeper cluster needs version 0"));
-    free(message);
+    check_refused(ERR_INVALID, "has version 1; a ZooKeeper cluster needs version 0");
     write_text(directories[0], "meta.properties", "version=0\nbroker.id=2\ncluster.id=cluster\n");
-    ck_assert_int_eq(try_start(&message), ERR_INVALID);
-    ck_assert_ptr_nonnull(strstr(message, "Configured broker.id 1 doesn't match stored broker.id 2"));
-    free(message);
+    check_refused(ERR_INVALID, "Configured broker.id 1 doesn't match stored broker.id 2");
     write_text(directories[0], "meta.properties", "version=0\nbroker.id=1\ncluster.id=other\n");
-    ck_assert_int_eq(try_start(&message), ERR_INVALID);
-    ck_assert_ptr_nonnull(strstr(message, "doesn't match"));
-    free(message);
+    check_refused(ERR_INVALID, "doesn't match");
     write_text(directories[0], "meta.properties", "#\n# a comment\r\nversion=0\r\nbroker.id=1\ncluster.id=cluster");
     start();
 }

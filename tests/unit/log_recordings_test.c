@@ -16,7 +16,6 @@
 #include "broker/base/arena.h"
 #include "broker/base/check.h"
 #include "broker/base/errors.h"
-#include "broker/base/trace.h"
 #include "tests/lib/log_fixture.h"
 #include "tests/lib/runner.h"
 
@@ -56,16 +55,10 @@ static bool is_clean(const char *name) {
     return strncmp(name, "clean/", 6) == 0;
 }
 
-static void silent(enum trace_level level, const char *line, void *context) {
-    (void)level;
-    (void)line;
-    (void)context;
-}
-
 /* A recorded directory copied to where it may be written. */
 static char *copy_recorded(const char *name, char **ret_parent) {
     test_clock_init(&test_time, 1700000100000);
-    trace_set_sink(silent, NULL);
+    trace_nothing();
     *ret_parent = test_directory_create();
     char *from = xasprintf(RECORDINGS "/%s", name);
     char *to = xasprintf("%s/copy", *ret_parent);
