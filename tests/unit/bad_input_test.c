@@ -2,16 +2,13 @@
  * epochs, sessions, transactions nobody coordinates. What the log answers to bad batches is in log_validate_test,
  * frames are in dispatch_test, the topics' administration in admin_*_test. */
 #include "broker/log/log.h"
-#include "generated/protocol/delete_records.h"
 #include "generated/protocol/describe_producers.h"
 #include "generated/protocol/elect_leaders.h"
 #include "generated/protocol/init_producer_id.h"
-#include "generated/protocol/list_offsets.h"
 #include "generated/protocol/offset_for_leader_epoch.h"
 #include "tests/lib/recordings.h"
 #include "tests/unit/dispatch_requests.h"
 
-static int32_t alone[] = {1};
 static int32_t pair[] = {1, 2};
 
 static struct log *log_of_t(void) {
@@ -93,30 +90,17 @@ static int16_t produce_transactional(struct str transactional_id) {
     batch.base_sequence = 0;
     batch.attributes = BATCH_TRANSACTIONAL;
     test_batch_encode(&batch, &bytes);
-    struct produce_request request;
-    struct produce_request_topic_produce_data topic;
-    struct produce_request_partition_produce_data partition;
+    struct produce_one one;
     struct reply reply;
-    produce_request_init(&request);
-    produce_request_topic_produce_data_init(&topic);
-    produce_request_partition_produce_data_init(&partition);
-    partition.records = (struct records){.size = (int32_t)bytes.size, .data = bytes.data};
-    topic.name = STR_LITERAL("t");
-    topic.partition_data = &partition;
-    topic.partition_data_count = 1;
-    request.transactional_id = transactional_id;
-    request.acks = -1;
-    request.timeout_ms = 1000;
-    request.topic_data = &topic;
-    request.topic_data_count = 1;
-    SEND(produce, API_PRODUCE, 9, &reply, &request);
+    produce_one_init(&one, STR_LITERAL("t"), -1, 1000, slice_of_buffer(&bytes));
+    one.request.transactional_id = transactional_id;
+    SEND(produce, API_PRODUCE, 9, &reply, &one.request);
     byte_buffer_deinit(&bytes);
     return produced(&reply, 9).error_code;
 }
 
 START_TEST(a_transactional_batch_without_id_53_and_in_no_transaction_48) {
-    fixture_start();
-    become_leader("t", alone, 1, 0);
+    start_leading(0);
     ck_assert_int_eq(produce_transactional(STR_NULL), KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED);
     ck_assert_int_eq(produce_transactional(STR_LITERAL("tx")), KAFKA_INVALID_TXN_STATE);
     ck_assert_int_eq(log_end_offset(log_of_t()), 0);
@@ -124,21 +108,24 @@ START_TEST(a_transactional_batch_without_id_53_and_in_no_transaction_48) {
 }
 END_TEST
 
-START_TEST(a_transactional_id_is_refused_for_good_while_nobody_coordinates) {
-    fixture_start();
-    become_leader("t", alone, 1, 0);
-    struct init_producer_id_request request;
+static void check_no_producer_id(const struct init_producer_id_request *request, int16_t version, int16_t error) {
     struct init_producer_id_response response;
+    struct reply reply;
+    SEND(init_producer_id, API_INIT_PRODUCER_ID, version, &reply, request);
+    DECODE(init_producer_id, API_INIT_PRODUCER_ID, version, &reply, &response);
+    ck_assert_int_eq(response.error_code, error);
+    ck_assert_int_eq(response.producer_id, -1);
+    reply_free(&reply);
+}
+
+START_TEST(a_transactional_id_is_refused_for_good_while_nobody_coordinates) {
+    start_leading(0);
+    struct init_producer_id_request request;
     init_producer_id_request_init(&request);
     request.transactional_id = STR_LITERAL("tx");
     request.transaction_timeout_ms = 60000;
     for (int16_t version = 0; version <= INIT_PRODUCER_ID_REQUEST_VERSION_MAX; version++) {
-        struct reply reply;
-        SEND(init_producer_id, API_INIT_PRODUCER_ID, version, &reply, &request);
-        DECODE(init_producer_id, API_INIT_PRODUCER_ID, version, &reply, &response);
-        ck_assert_int_eq(response.error_code, KAFKA_UNSUPPORTED_VERSION);
-        ck_assert_int_eq(response.producer_id, -1);
-        reply_free(&reply);
+        check_no_producer_id(&request, version, KAFKA_UNSUPPORTED_VERSION);
     }
     fixture_finish();
 }
@@ -153,17 +140,11 @@ START_TEST(a_former_producer_id_without_its_epoch_or_the_other_way_round_42) {
     for (int i = 0; i < 2; i++) {
         for (int16_t version = 3; version <= INIT_PRODUCER_ID_REQUEST_VERSION_MAX; version++) {
             struct init_producer_id_request request;
-            struct init_producer_id_response response;
-            struct reply reply;
             init_producer_id_request_init(&request);
             request.transactional_id = STR_NULL;
             request.producer_id = halves[i].producer_id;
             request.producer_epoch = halves[i].producer_epoch;
-            SEND(init_producer_id, API_INIT_PRODUCER_ID, version, &reply, &request);
-            DECODE(init_producer_id, API_INIT_PRODUCER_ID, version, &reply, &response);
-            ck_assert_int_eq(response.error_code, KAFKA_INVALID_REQUEST);
-            ck_assert_int_eq(response.producer_id, -1);
-            reply_free(&reply);
+            check_no_producer_id(&request, version, KAFKA_INVALID_REQUEST);
         }
     }
     fixture_finish();
@@ -195,20 +176,9 @@ START_TEST(an_election_of_no_known_type_is_refused_and_not_held) {
 }
 END_TEST
 
-static int16_t fetch_code(struct fetch_wish wish) {
-    struct reply reply;
-    fetch(&reply, wish);
-    int16_t code = fetched(&reply, wish.version).responses[0].partitions[0].error_code;
-    reply_free(&reply);
-    return code;
-}
-
 START_TEST(fetch_with_a_newer_epoch_75_an_older_74_and_an_unknown_last_fetched_1) {
-    fixture_start();
-    become_leader("t", alone, 1, 5);
-    struct reply reply;
-    produce(&reply, 9, 1, 1000, 3);
-    reply_free(&reply);
+    start_leading(5);
+    produce_records(3);
     for (int16_t version = 9; version <= FETCH_REQUEST_VERSION_MAX; version++) {
         struct fetch_wish wish = fetch_wish(version, 0);
         wish.leader_epoch = 6;
@@ -232,15 +202,10 @@ START_TEST(fetch_with_a_newer_epoch_75_an_older_74_and_an_unknown_last_fetched_1
 END_TEST
 
 START_TEST(names_in_a_session_of_ids_106_at_top_level) {
-    fixture_start();
-    become_leader("t", alone, 1, 0);
+    start_leading(0);
     struct reply reply;
     struct fetch_wish wish = fetch_wish(13, 0);
-    wish.session_epoch = 0;
-    fetch(&reply, wish);
-    wish.session_id = fetched(&reply, 13).session_id;
-    ck_assert_int_ne(wish.session_id, 0);
-    reply_free(&reply);
+    open_session(&wish);
     wish.version = 12;
     wish.session_epoch = 1;
     fetch(&reply, wish);
@@ -259,37 +224,18 @@ static void compact_only(struct log_config *config) {
 }
 
 START_TEST(delete_records_of_a_compacted_topic_44) {
-    fixture_start();
-    become_leader("t", alone, 1, 0);
+    start_leading(0);
     set_config(compact_only);
-    struct reply reply;
-    struct delete_records_request request;
-    struct delete_records_request_delete_records_topic topic;
-    struct delete_records_request_delete_records_partition partition;
-    struct delete_records_response response;
-    delete_records_request_init(&request);
-    delete_records_request_delete_records_topic_init(&topic);
-    delete_records_request_delete_records_partition_init(&partition);
-    topic.name = STR_LITERAL("t");
-    topic.partitions = &partition;
-    topic.partitions_count = 1;
-    request.topics = &topic;
-    request.topics_count = 1;
-    SEND(delete_records, API_DELETE_RECORDS, 2, &reply, &request);
-    DECODE(delete_records, API_DELETE_RECORDS, 2, &reply, &response);
-    ck_assert_int_eq(response.topics[0].partitions[0].error_code, KAFKA_POLICY_VIOLATION);
-    ck_assert_int_eq(response.topics[0].partitions[0].low_watermark, -1);
-    reply_free(&reply);
+    struct delete_records_response_delete_records_partition_result part = delete_records(0);
+    ck_assert_int_eq(part.error_code, KAFKA_POLICY_VIOLATION);
+    ck_assert_int_eq(part.low_watermark, -1);
     fixture_finish();
 }
 END_TEST
 
 START_TEST(list_offsets_version_0_lists_ends_of_segments_newest_first) {
-    fixture_start();
-    become_leader("t", alone, 1, 0);
-    struct reply reply;
-    produce(&reply, 9, 1, 1000, 4);
-    reply_free(&reply);
+    start_leading(0);
+    produce_records(4);
     static const struct {
         int64_t timestamp;
         int32_t max_count;
@@ -297,28 +243,13 @@ START_TEST(list_offsets_version_0_lists_ends_of_segments_newest_first) {
         int64_t offsets[2];
     } cases[] = {{-1, 5, 2, {4, 0}}, {-1, 1, 1, {4}}, {-2, 5, 1, {0}}, {-1, 0, 0, {0}}};
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        struct list_offsets_request request;
-        struct list_offsets_request_list_offsets_topic topic;
-        struct list_offsets_request_list_offsets_partition partition;
-        struct list_offsets_response response;
-        list_offsets_request_init(&request);
-        list_offsets_request_list_offsets_topic_init(&topic);
-        list_offsets_request_list_offsets_partition_init(&partition);
-        partition.timestamp = cases[i].timestamp;
-        partition.max_num_offsets = cases[i].max_count;
-        request.replica_id = -1;
-        topic.name = STR_LITERAL("t");
-        topic.partitions = &partition;
-        topic.partitions_count = 1;
-        request.topics = &topic;
-        request.topics_count = 1;
-        SEND(list_offsets, API_LIST_OFFSETS, 0, &reply, &request);
-        DECODE(list_offsets, API_LIST_OFFSETS, 0, &reply, &response);
-        const struct list_offsets_response_list_offsets_partition_response *part = &response.topics[0].partitions[0];
-        ck_assert_int_eq(part->error_code, 0);
-        ck_assert_int_eq(part->old_style_offsets_count, cases[i].count);
+        struct reply reply;
+        struct list_offsets_response_list_offsets_partition_response part =
+            list_offsets(&reply, 0, cases[i].timestamp, cases[i].max_count, 1);
+        ck_assert_int_eq(part.error_code, 0);
+        ck_assert_int_eq(part.old_style_offsets_count, cases[i].count);
         for (int32_t j = 0; j < cases[i].count; j++) {
-            ck_assert_int_eq(part->old_style_offsets[j], cases[i].offsets[j]);
+            ck_assert_int_eq(part.old_style_offsets[j], cases[i].offsets[j]);
         }
         reply_free(&reply);
     }
@@ -327,16 +258,14 @@ START_TEST(list_offsets_version_0_lists_ends_of_segments_newest_first) {
 END_TEST
 
 START_TEST(an_epoch_nobody_led_yet_has_no_end_and_that_is_no_error) {
-    fixture_start();
-    become_leader("t", alone, 1, 5);
-    struct reply reply;
-    produce(&reply, 9, 1, 1000, 1);
-    reply_free(&reply);
+    start_leading(5);
+    produce_records(1);
     for (int16_t version = 0; version <= OFFSET_FOR_LEADER_EPOCH_REQUEST_VERSION_MAX; version++) {
         struct offset_for_leader_epoch_request request;
         struct offset_for_leader_epoch_request_offset_for_leader_topic topic;
         struct offset_for_leader_epoch_request_offset_for_leader_partition partition;
         struct offset_for_leader_epoch_response response;
+        struct reply reply;
         offset_for_leader_epoch_request_init(&request);
         offset_for_leader_epoch_request_offset_for_leader_topic_init(&topic);
         offset_for_leader_epoch_request_offset_for_leader_partition_init(&partition);
@@ -376,8 +305,7 @@ static struct describe_producers_response describe_producers(struct reply *reply
 }
 
 START_TEST(the_producers_of_a_partition_are_described_and_those_of_an_unknown_one_3) {
-    fixture_start();
-    become_leader("t", alone, 1, 0);
+    start_leading(0);
     struct reply reply;
     struct byte_buffer bytes = {0};
     struct test_batch batch = test_batch_of(3);
@@ -385,7 +313,7 @@ START_TEST(the_producers_of_a_partition_are_described_and_those_of_an_unknown_on
     batch.producer_epoch = 2;
     batch.base_sequence = 0;
     test_batch_encode(&batch, &bytes);
-    produce_bytes(&reply, 9, 1, 1000, (struct slice){bytes.data, (int32_t)bytes.size});
+    produce_bytes(&reply, 9, 1, 1000, slice_of_buffer(&bytes));
     ck_assert_int_eq(produced(&reply, 9).error_code, 0);
     byte_buffer_deinit(&bytes);
     struct describe_producers_response response = describe_producers(&reply, "t");
@@ -456,7 +384,7 @@ static void replay_sweep(const struct recorded_frame *frame, void *context) {
 
 START_TEST(what_kafkas_broker_stored_of_every_version_ours_stores_too) {
     fixture_start();
-    become_leader("sw-0", alone, 1, 0);
+    become_leader("sw-0", pair, 1, 0);
     struct sweep sweep = {0};
     recordings_each("tests/recordings/wire", replay_sweep, &sweep);
     ck_assert_int_ge(sweep.produced, 8);

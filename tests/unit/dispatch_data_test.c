@@ -1,17 +1,13 @@
 /* Produce, Fetch and what surrounds them, through dispatch with a real log and without sockets. */
 #include "broker/base/errors.h"
-#include "generated/protocol/delete_records.h"
-#include "generated/protocol/list_offsets.h"
 #include "tests/lib/faulty_disk.h"
 #include "tests/lib/memory_disk.h"
 #include "tests/unit/dispatch_requests.h"
 
-static int32_t alone[] = {1};
 static int32_t pair[] = {1, 2};
 
 START_TEST(every_version_of_produce_and_fetch_carries_records) {
-    fixture_start();
-    become_leader("t", alone, 1, 0);
+    start_leading(0);
     struct reply reply;
     int64_t end = 0;
     for (int16_t version = 3; version <= PRODUCE_REQUEST_VERSION_MAX; version++) {
@@ -38,8 +34,7 @@ START_TEST(every_version_of_produce_and_fetch_carries_records) {
 END_TEST
 
 START_TEST(acks_other_than_three_are_refused_and_acks_0_is_never_answered) {
-    fixture_start();
-    become_leader("t", alone, 1, 0);
+    start_leading(0);
     struct reply reply;
     produce(&reply, 9, 2, 1000, 1);
     ck_assert_int_eq(produced(&reply, 9).error_code, KAFKA_INVALID_REQUIRED_ACKS);
@@ -65,14 +60,11 @@ START_TEST(records_that_cannot_be_read_to_be_converted_cost_the_directory) {
     faulty_disk_init(&faulty, &is_worker);
     faulty.inner = memory_disk_base(memory);
     fixture_disk = &faulty.base;
-    fixture_start();
-    become_leader("t", alone, 1, 0);
+    start_leading(0);
     produce(&reply, 9, 1, 1000, 2);
     ck_assert_int_eq(produced(&reply, 9).error_code, KAFKA_NONE);
     faulty.broken = FIXTURE_DISK_DIRECTORY "/t-0";
-    fetch(&reply, fetch_wish(3, 0));
-    ck_assert_int_eq(fetched(&reply, 3).responses[0].partitions[0].error_code, KAFKA_NOT_LEADER_OR_FOLLOWER);
-    reply_free(&reply);
+    ck_assert_int_eq(fetch_code(fetch_wish(3, 0)), KAFKA_NOT_LEADER_OR_FOLLOWER);
     ck_assert_int_eq(log_manager_directories(fx.logs, &info, 1), 1);
     ck_assert(info.is_offline);
     faulty.broken = NULL;
@@ -83,8 +75,7 @@ START_TEST(records_that_cannot_be_read_to_be_converted_cost_the_directory) {
 END_TEST
 
 START_TEST(null_records_are_answered_as_invalid) {
-    fixture_start();
-    become_leader("t", alone, 1, 0);
+    start_leading(0);
     struct reply reply;
     for (int16_t version = 3; version <= PRODUCE_REQUEST_VERSION_MAX; version++) {
         produce_bytes(&reply, version, 1, 1000, SLICE_NULL);
@@ -99,22 +90,18 @@ START_TEST(acks_all_waits_for_the_follower_and_the_next_produce_does_not_wait_fo
     become_leader("t", pair, 2, 0);
     struct reply first;
     struct reply second;
-    struct reply follower;
     produce(&first, 9, -1, 10000, 3);
     produce(&second, 9, -1, 10000, 2);
     memory_run(fx.world);
     ck_assert(!first.is_answered && !second.is_answered);
     struct fetch_wish wish = fetch_wish(12, 3);
     wish.replica_id = 2;
-    fetch(&follower, wish);
-    ck_assert_int_eq(fetched(&follower, 12).responses[0].partitions[0].error_code, 0);
-    reply_free(&follower);
+    ck_assert_int_eq(fetch_code(wish), 0);
     memory_run(fx.world);
     ck_assert(first.is_answered && !second.is_answered);
     ck_assert_int_eq(produced(&first, 9).base_offset, 0);
     wish.offset = 5;
-    fetch(&follower, wish);
-    reply_free(&follower);
+    ck_assert_int_eq(fetch_code(wish), 0);
     memory_run(fx.world);
     struct produce_response_partition_produce_response part = produced(&second, 9);
     ck_assert_int_eq(part.error_code, 0);
@@ -137,10 +124,8 @@ START_TEST(acks_all_times_out_when_the_follower_stays_away) {
 END_TEST
 
 START_TEST(a_long_poll_ends_with_the_first_record_or_its_time) {
-    fixture_start();
-    become_leader("t", alone, 1, 0);
+    start_leading(0);
     struct reply poll;
-    struct reply reply;
     struct fetch_wish wish = fetch_wish(12, 0);
     wish.max_wait_ms = 500;
     wish.min_bytes = 1;
@@ -153,8 +138,7 @@ START_TEST(a_long_poll_ends_with_the_first_record_or_its_time) {
     fetch(&poll, wish);
     memory_run_for(fx.world, 10);
     ck_assert(!poll.is_answered);
-    produce(&reply, 9, 1, 1000, 1);
-    reply_free(&reply);
+    produce_records(1);
     memory_run(fx.world);
     ck_assert(poll.is_answered);
     ck_assert_int_gt(fetched(&poll, 12).responses[0].partitions[0].records.size, 0);
@@ -164,20 +148,16 @@ START_TEST(a_long_poll_ends_with_the_first_record_or_its_time) {
 END_TEST
 
 START_TEST(a_long_poll_waits_for_its_minimum_of_bytes) {
-    fixture_start();
-    become_leader("t", alone, 1, 0);
+    start_leading(0);
     struct reply poll;
-    struct reply reply;
     struct fetch_wish wish = fetch_wish(17, 0);
     wish.max_wait_ms = 500;
     wish.min_bytes = 200;
     fetch(&poll, wish);
-    produce(&reply, 9, 1, 1000, 1);
-    reply_free(&reply);
+    produce_records(1);
     memory_run(fx.world);
     ck_assert(!poll.is_answered);
-    produce(&reply, 9, 1, 1000, 10);
-    reply_free(&reply);
+    produce_records(10);
     memory_run(fx.world);
     ck_assert_int_ge(fetched(&poll, 17).responses[0].partitions[0].records.size, 200);
     reply_free(&poll);
@@ -193,11 +173,7 @@ START_TEST(a_followers_long_poll_ends_when_the_broker_is_told_to_lead_more_and_t
     struct reply poll;
     struct fetch_wish wish = fetch_wish(12, 0);
     wish.replica_id = 2;
-    wish.session_epoch = 0;
-    fetch(&poll, wish);
-    wish.session_id = fetched(&poll, 12).session_id;
-    ck_assert_int_ne(wish.session_id, 0);
-    reply_free(&poll);
+    open_session(&wish);
     wish.names_nothing = true;
     wish.session_epoch = 1;
     wish.max_wait_ms = 500;
@@ -221,11 +197,9 @@ START_TEST(a_followers_long_poll_ends_when_the_broker_is_told_to_lead_more_and_t
 END_TEST
 
 START_TEST(a_session_leaves_out_what_has_nothing_new) {
-    fixture_start();
-    become_leader("t", alone, 1, 0);
+    start_leading(0);
     struct reply reply;
-    produce(&reply, 9, 1, 1000, 1);
-    reply_free(&reply);
+    produce_records(1);
     struct fetch_wish wish = fetch_wish(12, 1);
     wish.session_epoch = 0;
     fetch(&reply, wish);
@@ -242,8 +216,7 @@ START_TEST(a_session_leaves_out_what_has_nothing_new) {
     ck_assert_int_eq(response.session_id, session_id);
     ck_assert_int_eq(response.responses_count, 0);
     reply_free(&reply);
-    produce(&reply, 9, 1, 1000, 1);
-    reply_free(&reply);
+    produce_records(1);
     memory_run(fx.world);
     wish.session_epoch = 2;
     fetch(&reply, wish);
@@ -267,8 +240,7 @@ START_TEST(a_session_leaves_out_what_has_nothing_new) {
 END_TEST
 
 START_TEST(what_a_fetch_both_names_and_forgets_is_forgotten_but_a_full_fetch_forgets_nothing) {
-    fixture_start();
-    become_leader("t", alone, 1, 0);
+    start_leading(0);
     for (int16_t version = 12; version <= 13; version++) {
         struct reply reply;
         struct fetch_wish wish = fetch_wish(version, 0);
@@ -335,8 +307,7 @@ START_TEST(a_follower_is_told_the_high_watermark_its_own_fetch_moved) {
 END_TEST
 
 START_TEST(what_cannot_be_fetched_is_said_per_partition) {
-    fixture_start();
-    become_leader("t", alone, 1, 0);
+    start_leading(0);
     struct reply reply;
     fetch(&reply, fetch_wish(12, 5));
     struct fetch_response_partition_data part = fetched(&reply, 12).responses[0].partitions[0];
@@ -352,9 +323,7 @@ START_TEST(what_cannot_be_fetched_is_said_per_partition) {
     ck_assert_int_eq(part.aborted_transactions_count, 0);
     reply_free(&reply);
     wish.version = 13;
-    fetch(&reply, wish);
-    ck_assert_int_eq(fetched(&reply, 13).responses[0].partitions[0].error_code, KAFKA_UNKNOWN_TOPIC_ID);
-    reply_free(&reply);
+    ck_assert_int_eq(fetch_code(wish), KAFKA_UNKNOWN_TOPIC_ID);
     wish = fetch_wish(12, 0);
     wish.isolation = 5;
     fetch(&reply, wish);
@@ -365,8 +334,7 @@ START_TEST(what_cannot_be_fetched_is_said_per_partition) {
 END_TEST
 
 START_TEST(a_vanished_client_ends_its_wait) {
-    fixture_start();
-    become_leader("t", alone, 1, 0);
+    start_leading(0);
     struct reply poll;
     struct fetch_wish wish = fetch_wish(12, 0);
     wish.max_wait_ms = 100000;
@@ -383,40 +351,18 @@ START_TEST(a_vanished_client_ends_its_wait) {
 END_TEST
 
 static int64_t listed(int16_t version, int64_t timestamp, int copies, int16_t *ret_error) {
-    struct list_offsets_request request;
-    struct list_offsets_request_list_offsets_topic topic;
-    struct list_offsets_request_list_offsets_partition partitions[2];
-    struct list_offsets_response response;
     struct reply reply;
-    list_offsets_request_init(&request);
-    list_offsets_request_list_offsets_topic_init(&topic);
-    for (int i = 0; i < copies; i++) {
-        list_offsets_request_list_offsets_partition_init(&partitions[i]);
-        partitions[i].timestamp = timestamp;
-        partitions[i].max_num_offsets = 1;
-    }
-    request.replica_id = -1;
-    topic.name = STR_LITERAL("t");
-    topic.partitions = partitions;
-    topic.partitions_count = copies;
-    request.topics = &topic;
-    request.topics_count = 1;
-    SEND(list_offsets, API_LIST_OFFSETS, version, &reply, &request);
-    DECODE(list_offsets, API_LIST_OFFSETS, version, &reply, &response);
-    const struct list_offsets_response_list_offsets_partition_response *part = &response.topics[0].partitions[0];
-    *ret_error = part->error_code;
-    int64_t offset =
-        version == 0 ? (part->old_style_offsets_count > 0 ? part->old_style_offsets[0] : -1) : part->offset;
+    struct list_offsets_response_list_offsets_partition_response part =
+        list_offsets(&reply, version, timestamp, 1, copies);
+    *ret_error = part.error_code;
+    int64_t offset = version == 0 ? (part.old_style_offsets_count > 0 ? part.old_style_offsets[0] : -1) : part.offset;
     reply_free(&reply);
     return offset;
 }
 
 START_TEST(list_offsets_knows_ends_times_and_its_own_versions) {
-    fixture_start();
-    become_leader("t", alone, 1, 0);
-    struct reply reply;
-    produce(&reply, 9, 1, 1000, 4);
-    reply_free(&reply);
+    start_leading(0);
+    produce_records(4);
     int16_t error;
     int64_t first_ms = test_batch_of(1).timestamp;
     for (int16_t version = 0; version <= LIST_OFFSETS_REQUEST_VERSION_MAX; version++) {
@@ -440,37 +386,17 @@ START_TEST(list_offsets_knows_ends_times_and_its_own_versions) {
 END_TEST
 
 START_TEST(delete_records_raises_the_start_up_to_the_high_watermark) {
-    fixture_start();
-    become_leader("t", alone, 1, 0);
-    struct reply reply;
-    produce(&reply, 9, 1, 1000, 4);
-    reply_free(&reply);
+    start_leading(0);
+    produce_records(4);
     static const struct {
         int64_t offset;
         int16_t error_code;
         int64_t low_watermark;
     } cases[] = {{2, 0, 2}, {1000, KAFKA_OFFSET_OUT_OF_RANGE, -1}, {-5, KAFKA_OFFSET_OUT_OF_RANGE, -1}, {-1, 0, 4}};
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        struct delete_records_request request;
-        struct delete_records_request_delete_records_topic topic;
-        struct delete_records_request_delete_records_partition partition;
-        struct delete_records_response response;
-        delete_records_request_init(&request);
-        delete_records_request_delete_records_topic_init(&topic);
-        delete_records_request_delete_records_partition_init(&partition);
-        partition.offset = cases[i].offset;
-        topic.name = STR_LITERAL("t");
-        topic.partitions = &partition;
-        topic.partitions_count = 1;
-        request.topics = &topic;
-        request.topics_count = 1;
-        request.timeout_ms = 1000;
-        SEND(delete_records, API_DELETE_RECORDS, 2, &reply, &request);
-        memory_run_for(fx.world, 10);
-        DECODE(delete_records, API_DELETE_RECORDS, 2, &reply, &response);
-        ck_assert_int_eq(response.topics[0].partitions[0].error_code, cases[i].error_code);
-        ck_assert_int_eq(response.topics[0].partitions[0].low_watermark, cases[i].low_watermark);
-        reply_free(&reply);
+        struct delete_records_response_delete_records_partition_result part = delete_records(cases[i].offset);
+        ck_assert_int_eq(part.error_code, cases[i].error_code);
+        ck_assert_int_eq(part.low_watermark, cases[i].low_watermark);
     }
     int16_t error;
     ck_assert_int_eq(listed(1, -2, 1, &error), 4);

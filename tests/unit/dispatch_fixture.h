@@ -180,16 +180,22 @@ static inline void send_bytes(struct reply *reply, const uint8_t *bytes, size_t 
 
 typedef void encode_function(const void *message, int16_t version, struct encoder *e);
 
-static inline void send_message(struct reply *reply, int16_t key, int16_t version, encode_function *encode,
-                                const void *message) {
-    static uint8_t bytes[4 * 1024 * 1024];
-    struct encoder e = encoder_of(bytes, sizeof bytes);
+/* The frame of a request, without the size; allocates nothing. */
+static inline size_t encode_request(uint8_t *bytes, size_t capacity, int16_t key, int16_t version,
+                                    encode_function *encode, const void *message) {
+    struct encoder e = encoder_of(bytes, capacity);
     struct request_header header = {
         .api_key = key, .api_version = version, .correlation_id = 42, .client_id = STR_LITERAL("test")};
     request_header_encode(&header, &e);
     encode(message, version, &e);
-    ck_assert(!e.w.failed);
-    send_bytes(reply, bytes, writer_size(&e.w));
+    CHECK(!e.w.failed);
+    return writer_size(&e.w);
+}
+
+static inline void send_message(struct reply *reply, int16_t key, int16_t version, encode_function *encode,
+                                const void *message) {
+    static uint8_t bytes[4 * 1024 * 1024];
+    send_bytes(reply, bytes, encode_request(bytes, sizeof bytes, key, version, encode, message));
 }
 
 static inline void reply_free(struct reply *reply) {
@@ -273,19 +279,8 @@ static inline void fixture_start(void) {
     fx.transport.ops = &lost_ops;
     fx.directory = fixture_disk == NULL ? test_directory_create() : xstrdup(FIXTURE_DISK_DIRECTORY);
     arena_init(&fx.arena, SIZE_MAX);
-    struct log_manager_config logs = {
-        .directories = (const char *const *)&fx.directory,
-        .directory_count = 1,
-        .broker_id = 1,
-        .defaults = test_log_config(),
-        .retention_check_ms = 300000,
-        .flush_check_ms = INT32_MAX,
-        .flush_offset_checkpoint_ms = 60000,
-        .start_offset_checkpoint_ms = 60000,
-        .high_watermark_checkpoint_ms = 5000,
-        .recovery_threads_per_directory = 1,
-        .topic_config = fixture_topic_config,
-    };
+    struct log_manager_config logs = test_log_manager_config((const char *const *)&fx.directory, 1);
+    logs.topic_config = fixture_topic_config;
     char *message = NULL;
     ck_assert_int_eq(
         log_manager_open(fixture_disk == NULL ? disk_posix() : fixture_disk, fx.clock, &logs, &fx.logs, &message), 0);
@@ -352,6 +347,34 @@ static inline void fixture_finish(void) {
 
 #define TOPIC_ID ((struct uuid){{9, 9, 9, 9, 1}})
 
+/* What the controller says of TOPIC-0 to those who hold a replica; of these fixture_in_sync are in sync. */
+static inline void send_leader_and_isr(struct reply *reply, const char *topic, int32_t leader, int32_t *replicas,
+                                       int32_t count, int32_t leader_epoch) {
+    struct leader_and_isr_request lead;
+    struct leader_and_isr_request_leader_and_isr_partition_state state;
+    struct leader_and_isr_request_leader_and_isr_topic_state state_topic;
+    leader_and_isr_request_init(&lead);
+    leader_and_isr_request_leader_and_isr_partition_state_init(&state);
+    state.controller_epoch = 1;
+    state.leader = leader;
+    state.leader_epoch = leader_epoch;
+    state.isr = state.replicas = replicas;
+    state.replicas_count = count;
+    state.isr_count = fixture_in_sync > 0 ? fixture_in_sync : count;
+    state.is_new = true;
+    leader_and_isr_request_leader_and_isr_topic_state_init(&state_topic);
+    state_topic.topic_name = str_from(topic);
+    state_topic.topic_id = TOPIC_ID;
+    state_topic.partition_states = &state;
+    state_topic.partition_states_count = 1;
+    lead.controller_id = 1;
+    lead.controller_epoch = 1;
+    lead.broker_epoch = 5;
+    lead.topic_states = &state_topic;
+    lead.topic_states_count = 1;
+    SEND(leader_and_isr, API_LEADER_AND_ISR, 7, reply, &lead);
+}
+
 /* The controller makes this broker the leader of TOPIC-0, with the replicas given (1 is this broker), all in sync. */
 static inline void become_leader(const char *topic, int32_t *replicas, int32_t count, int32_t leader_epoch) {
     struct reply reply;
@@ -394,29 +417,7 @@ static inline void become_leader(const char *topic, int32_t *replicas, int32_t c
     ck_assert(reply.is_answered);
     reply_free(&reply);
 
-    struct leader_and_isr_request lead;
-    struct leader_and_isr_request_leader_and_isr_partition_state state;
-    struct leader_and_isr_request_leader_and_isr_topic_state state_topic;
-    leader_and_isr_request_init(&lead);
-    leader_and_isr_request_leader_and_isr_partition_state_init(&state);
-    state.controller_epoch = 1;
-    state.leader = fixture_leader;
-    state.leader_epoch = leader_epoch;
-    state.isr = state.replicas = replicas;
-    state.replicas_count = count;
-    state.isr_count = fixture_in_sync > 0 ? fixture_in_sync : count;
-    state.is_new = true;
-    leader_and_isr_request_leader_and_isr_topic_state_init(&state_topic);
-    state_topic.topic_name = str_from(topic);
-    state_topic.topic_id = TOPIC_ID;
-    state_topic.partition_states = &state;
-    state_topic.partition_states_count = 1;
-    lead.controller_id = 1;
-    lead.controller_epoch = 1;
-    lead.broker_epoch = 5;
-    lead.topic_states = &state_topic;
-    lead.topic_states_count = 1;
-    SEND(leader_and_isr, API_LEADER_AND_ISR, 7, &reply, &lead);
+    send_leader_and_isr(&reply, topic, fixture_leader, replicas, count, leader_epoch);
     struct leader_and_isr_response response;
     DECODE(leader_and_isr, API_LEADER_AND_ISR, 7, &reply, &response);
     ck_assert_int_eq(response.error_code, 0);

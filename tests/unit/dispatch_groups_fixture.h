@@ -31,11 +31,10 @@ static inline void coordinate(void) {
 
 static struct reply last;
 
-static inline struct join_group_response join_as(struct str group, struct str member, struct str instance,
-                                                 int16_t version, int32_t session_ms) {
+static inline void send_join_as(struct reply *reply, struct str group, struct str member, struct str instance,
+                                int16_t version, int32_t session_ms) {
     struct join_group_request request;
     struct join_group_request_join_group_request_protocol range = {STR_LITERAL("range"), {(const uint8_t *)"m", 1}};
-    struct join_group_response response;
     join_group_request_init(&request);
     request.group_id = group;
     request.session_timeout_ms = session_ms;
@@ -45,8 +44,14 @@ static inline struct join_group_response join_as(struct str group, struct str me
     request.protocol_type = STR_LITERAL("consumer");
     request.protocols = &range;
     request.protocols_count = 1;
+    SEND(join_group, API_JOIN_GROUP, version, reply, &request);
+}
+
+static inline struct join_group_response join_as(struct str group, struct str member, struct str instance,
+                                                 int16_t version, int32_t session_ms) {
+    struct join_group_response response;
     reply_free(&last);
-    SEND(join_group, API_JOIN_GROUP, version, &last, &request);
+    send_join_as(&last, group, member, instance, version, session_ms);
     memory_run(fx.world);
     DECODE(join_group, API_JOIN_GROUP, version, &last, &response);
     return response;
@@ -205,26 +210,8 @@ static inline int16_t leave(struct str group, struct str member) {
 
 /* Another broker leads the partition from now on. */
 static inline void lose_partition(int32_t leader_epoch) {
-    struct leader_and_isr_request request;
-    struct leader_and_isr_request_leader_and_isr_partition_state state;
-    struct leader_and_isr_request_leader_and_isr_topic_state topic;
-    leader_and_isr_request_init(&request);
-    leader_and_isr_request_leader_and_isr_partition_state_init(&state);
-    leader_and_isr_request_leader_and_isr_topic_state_init(&topic);
-    state.leader = 2;
-    state.leader_epoch = leader_epoch;
-    state.replicas = state.isr = trio;
-    state.replicas_count = state.isr_count = 3;
-    topic.topic_name = STR_LITERAL("__consumer_offsets");
-    topic.topic_id = TOPIC_ID;
-    topic.partition_states = &state;
-    topic.partition_states_count = 1;
-    request.controller_id = request.controller_epoch = 1;
-    request.broker_epoch = 5;
-    request.topic_states = &topic;
-    request.topic_states_count = 1;
     struct reply reply;
-    SEND(leader_and_isr, API_LEADER_AND_ISR, 7, &reply, &request);
+    send_leader_and_isr(&reply, "__consumer_offsets", 2, trio, 3, leader_epoch);
     ck_assert(reply.is_answered);
     reply_free(&reply);
 }

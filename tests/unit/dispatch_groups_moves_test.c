@@ -139,18 +139,9 @@ END_TEST
 START_TEST(a_join_that_waits_is_sent_elsewhere_when_the_partition_is_lost) {
     coordinate();
     one_member(G);
-    struct join_group_request request;
-    struct join_group_request_join_group_request_protocol range = {STR_LITERAL("range"), {(const uint8_t *)"m", 1}};
     struct join_group_response response;
-    join_group_request_init(&request);
-    request.group_id = G;
-    request.session_timeout_ms = 10000;
-    request.member_id = NOBODY;
-    request.protocol_type = STR_LITERAL("consumer");
-    request.protocols = &range;
-    request.protocols_count = 1;
     struct reply waiting;
-    SEND(join_group, API_JOIN_GROUP, 2, &waiting, &request);
+    send_join_as(&waiting, G, NOBODY, STR_NULL, 2, 10000);
     ck_assert(!waiting.is_answered);
     lose_partition(2);
     memory_run(fx.world);

@@ -1,8 +1,7 @@
 /* The group APIs from frame to answer, over a real log: membership, offsets, and the answers to bad input of
  * zookeeper-mode.md 7.1. */
 #include "tests/unit/dispatch_groups_fixture.h"
-
-#include "generated/protocol/produce.h"
+#include "tests/unit/dispatch_messages.h"
 
 /* ---- Members and offsets ---- */
 
@@ -64,17 +63,8 @@ END_TEST
 START_TEST(a_join_whose_client_went_away_does_not_hold_the_group_up) {
     coordinate();
     struct str id = one_member(G);
-    struct join_group_request request;
-    struct join_group_request_join_group_request_protocol range = {STR_LITERAL("range"), {(const uint8_t *)"m", 1}};
-    join_group_request_init(&request);
-    request.group_id = G;
-    request.session_timeout_ms = 10000;
-    request.member_id = NOBODY;
-    request.protocol_type = STR_LITERAL("consumer");
-    request.protocols = &range;
-    request.protocols_count = 1;
     struct reply waiting;
-    SEND(join_group, API_JOIN_GROUP, 2, &waiting, &request);
+    send_join_as(&waiting, G, NOBODY, STR_NULL, 2, 10000);
     ck_assert(!waiting.is_answered);
     waiting.exchange.is_abandoned = true;
     waiting.exchange.on_abandoned(&waiting.exchange);
@@ -100,39 +90,40 @@ START_TEST(deleting_a_group_takes_its_offsets_along) {
 }
 END_TEST
 
-START_TEST(an_offset_is_deleted_unless_a_member_may_be_reading) {
-    coordinate();
+static struct offset_delete_response delete_offset(struct offset_delete_request_offset_delete_request_partition *part) {
     struct offset_delete_request request;
     struct offset_delete_request_offset_delete_request_topic topic;
-    struct offset_delete_request_offset_delete_request_partition part = {0};
     struct offset_delete_response response;
-    int16_t error;
     offset_delete_request_init(&request);
     offset_delete_request_offset_delete_request_topic_init(&topic);
     topic.name = T;
-    topic.partitions = &part;
+    topic.partitions = part;
     topic.partitions_count = 1;
     request.group_id = G;
     request.topics = &topic;
     request.topics_count = 1;
-    struct str id = one_member(G); /* its metadata is no subscription: it may read anything */
-    commit(G, id, 1, T, 42, NOBODY);
     reply_free(&last);
     SEND(offset_delete, API_OFFSET_DELETE, 0, &last, &request);
+    memory_run(fx.world);
     DECODE(offset_delete, API_OFFSET_DELETE, 0, &last, &response);
+    return response;
+}
+
+START_TEST(an_offset_is_deleted_unless_a_member_may_be_reading) {
+    coordinate();
+    struct offset_delete_response response;
+    struct offset_delete_request_offset_delete_request_partition part = {0};
+    int16_t error;
+    struct str id = one_member(G); /* its metadata is no subscription: it may read anything */
+    commit(G, id, 1, T, 42, NOBODY);
+    response = delete_offset(&part);
     ck_assert_int_eq(response.topics[0].partitions[0].error_code, KAFKA_GROUP_SUBSCRIBED_TO_TOPIC);
     leave(G, id);
     part.partition_index = 99; /* of a topic that has fewer */
-    reply_free(&last);
-    SEND(offset_delete, API_OFFSET_DELETE, 0, &last, &request);
-    memory_run(fx.world);
-    DECODE(offset_delete, API_OFFSET_DELETE, 0, &last, &response);
+    response = delete_offset(&part);
     ck_assert_int_eq(response.topics[0].partitions[0].error_code, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
     part.partition_index = 0;
-    reply_free(&last);
-    SEND(offset_delete, API_OFFSET_DELETE, 0, &last, &request);
-    memory_run(fx.world);
-    DECODE(offset_delete, API_OFFSET_DELETE, 0, &last, &response);
+    response = delete_offset(&part);
     ck_assert_int_eq(response.error_code, KAFKA_NONE);
     ck_assert_int_eq(response.topics[0].partitions[0].error_code, KAFKA_NONE);
     ck_assert_int_eq(fetch(G, false, &error), -1);
@@ -169,6 +160,14 @@ START_TEST(offsets_of_a_deleted_topic_go) {
 }
 END_TEST
 
+static struct list_groups_response list(const struct list_groups_request *request) {
+    struct list_groups_response response;
+    reply_free(&last);
+    SEND(list_groups, API_LIST_GROUPS, 5, &last, request);
+    DECODE(list_groups, API_LIST_GROUPS, 5, &last, &response);
+    return response;
+}
+
 START_TEST(groups_are_listed_by_state_and_type) {
     coordinate();
     struct list_groups_request request;
@@ -178,22 +177,16 @@ START_TEST(groups_are_listed_by_state_and_type) {
     one_member(G);
     commit(STR_LITERAL("simple"), NOBODY, -1, T, 1, NOBODY);
     list_groups_request_init(&request);
-    reply_free(&last);
-    SEND(list_groups, API_LIST_GROUPS, 5, &last, &request);
-    DECODE(list_groups, API_LIST_GROUPS, 5, &last, &response);
+    response = list(&request);
     ck_assert_int_eq(response.groups_count, 2);
     request.states_filter = &state;
     request.states_filter_count = 1;
-    reply_free(&last);
-    SEND(list_groups, API_LIST_GROUPS, 5, &last, &request);
-    DECODE(list_groups, API_LIST_GROUPS, 5, &last, &response);
+    response = list(&request);
     ck_assert_int_eq(response.groups_count, 1);
     ck_assert(str_equal_text(response.groups[0].group_type, "classic"));
     request.types_filter = &type;
     request.types_filter_count = 1;
-    reply_free(&last);
-    SEND(list_groups, API_LIST_GROUPS, 5, &last, &request);
-    DECODE(list_groups, API_LIST_GROUPS, 5, &last, &response);
+    response = list(&request);
     ck_assert_int_eq(response.groups_count, 0);
     end();
 }
@@ -238,25 +231,14 @@ END_TEST
 
 START_TEST(clients_cannot_write_what_a_coordinator_will_believe) {
     coordinate();
-    struct produce_request request;
-    struct produce_request_topic_produce_data topic;
-    struct produce_request_partition_produce_data part;
+    struct produce_one one;
     struct produce_response response;
     struct byte_buffer bytes = {0};
     struct test_batch batch = test_batch_of(1);
     test_batch_encode(&batch, &bytes);
-    produce_request_init(&request);
-    produce_request_topic_produce_data_init(&topic);
-    produce_request_partition_produce_data_init(&part);
-    part.records = (struct records){.size = (int32_t)bytes.size, .data = bytes.data};
-    topic.name = STR_LITERAL("__consumer_offsets");
-    topic.partition_data = &part;
-    topic.partition_data_count = 1;
-    request.acks = 1;
-    request.topic_data = &topic;
-    request.topic_data_count = 1;
+    produce_one_init(&one, STR_LITERAL("__consumer_offsets"), 1, 60000, slice_of_buffer(&bytes));
     reply_free(&last);
-    SEND(produce, API_PRODUCE, 9, &last, &request);
+    SEND(produce, API_PRODUCE, 9, &last, &one.request);
     DECODE(produce, API_PRODUCE, 9, &last, &response);
     ck_assert_int_eq(response.responses[0].partition_responses[0].error_code, KAFKA_INVALID_TOPIC_EXCEPTION);
     byte_buffer_deinit(&bytes);
@@ -293,6 +275,14 @@ START_TEST(unknown_groups_are_dead_or_not_found) {
 }
 END_TEST
 
+static struct find_coordinator_response find(const struct find_coordinator_request *request, int16_t version) {
+    struct find_coordinator_response response;
+    reply_free(&last);
+    SEND(find_coordinator, API_FIND_COORDINATOR, version, &last, request);
+    DECODE(find_coordinator, API_FIND_COORDINATOR, version, &last, &response);
+    return response;
+}
+
 START_TEST(the_coordinator_is_the_leader_of_the_groups_partition) {
     coordinate();
     struct find_coordinator_request request;
@@ -300,23 +290,17 @@ START_TEST(the_coordinator_is_the_leader_of_the_groups_partition) {
     struct str keys[] = {G, STR_LITERAL("other")};
     find_coordinator_request_init(&request);
     request.key = G;
-    reply_free(&last);
-    SEND(find_coordinator, API_FIND_COORDINATOR, 2, &last, &request);
-    DECODE(find_coordinator, API_FIND_COORDINATOR, 2, &last, &response);
+    response = find(&request, 2);
     ck_assert_int_eq(response.node_id, 1);
     ck_assert(str_equal_text(response.error_message, "NONE"));
     find_coordinator_request_init(&request);
     request.coordinator_keys = keys;
     request.coordinator_keys_count = 2;
-    reply_free(&last);
-    SEND(find_coordinator, API_FIND_COORDINATOR, 4, &last, &request);
-    DECODE(find_coordinator, API_FIND_COORDINATOR, 4, &last, &response);
+    response = find(&request, 4);
     ck_assert_int_eq(response.coordinators_count, 2);
     ck_assert_int_eq(response.coordinators[1].node_id, 1);
     request.key_type = 2;
-    reply_free(&last);
-    SEND(find_coordinator, API_FIND_COORDINATOR, 5, &last, &request);
-    DECODE(find_coordinator, API_FIND_COORDINATOR, 5, &last, &response);
+    response = find(&request, 5);
     ck_assert_int_eq(response.coordinators[0].error_code, KAFKA_INVALID_REQUEST);
     end();
 }

@@ -1,9 +1,7 @@
 /* The data path in its steady state allocates nothing: a counting allocator stands before libc's. A sanitizer brings
  * its own allocator, so under one the test only drives the path. */
 #include "broker/network/loop.h"
-#include "generated/protocol/fetch.h"
-#include "generated/protocol/produce.h"
-#include "tests/unit/dispatch_fixture.h"
+#include "tests/unit/dispatch_messages.h"
 
 /* The loop's own: a worker may be writing the epoch file that becoming leader asked for. */
 static _Thread_local int64_t allocation_count;
@@ -55,55 +53,26 @@ struct frame {
 
 static void encode_frame(struct frame *frame, int16_t key, int16_t version, encode_function *encode,
                          const void *message) {
-    struct encoder e = encoder_of(frame->bytes, sizeof frame->bytes);
-    struct request_header header = {
-        .api_key = key, .api_version = version, .correlation_id = 1, .client_id = STR_LITERAL("test")};
-    request_header_encode(&header, &e);
-    encode(message, version, &e);
-    CHECK(!e.w.failed);
-    frame->size = writer_size(&e.w);
+    frame->size = encode_request(frame->bytes, sizeof frame->bytes, key, version, encode, message);
 }
 
 static void make_produce(struct frame *frame) {
-    struct produce_request request;
-    struct produce_request_topic_produce_data topic;
-    struct produce_request_partition_produce_data partition;
+    struct produce_one one;
     struct byte_buffer bytes = {0};
     struct test_batch batch = test_batch_of(3);
     test_batch_encode(&batch, &bytes);
-    produce_request_init(&request);
-    produce_request_topic_produce_data_init(&topic);
-    produce_request_partition_produce_data_init(&partition);
-    partition.records = (struct records){.size = (int32_t)bytes.size, .data = bytes.data};
-    topic.name = STR_LITERAL("t");
-    topic.partition_data = &partition;
-    topic.partition_data_count = 1;
-    request.acks = -1;
-    request.timeout_ms = 1000;
-    request.topic_data = &topic;
-    request.topic_data_count = 1;
-    encode_frame(frame, API_PRODUCE, 9, (encode_function *)produce_request_encode, &request);
+    produce_one_init(&one, STR_LITERAL("t"), -1, 1000, slice_of_buffer(&bytes));
+    encode_frame(frame, API_PRODUCE, 9, (encode_function *)produce_request_encode, &one.request);
     byte_buffer_deinit(&bytes);
 }
 
 static void make_fetch(struct frame *frame, int32_t session_id, int32_t session_epoch, int64_t offset) {
-    struct fetch_request request;
-    struct fetch_request_fetch_topic topic;
-    struct fetch_request_fetch_partition partition;
-    fetch_request_init(&request);
-    fetch_request_fetch_topic_init(&topic);
-    fetch_request_fetch_partition_init(&partition);
-    partition.fetch_offset = offset;
-    partition.partition_max_bytes = 1048576;
-    topic.topic_id = TOPIC_ID;
-    topic.partitions = &partition;
-    topic.partitions_count = 1;
-    request.min_bytes = 1;
-    request.session_id = session_id;
-    request.session_epoch = session_epoch;
-    request.topics = &topic;
-    request.topics_count = 1;
-    encode_frame(frame, API_FETCH, 17, (encode_function *)fetch_request_encode, &request);
+    struct fetch_one one;
+    fetch_one_init(&one, offset);
+    one.request.min_bytes = 1;
+    one.request.session_id = session_id;
+    one.request.session_epoch = session_epoch;
+    encode_frame(frame, API_FETCH, 17, (encode_function *)fetch_request_encode, &one.request);
 }
 
 static void send_copy(struct exchange *exchange, struct frame *scratch, const struct frame *frame) {

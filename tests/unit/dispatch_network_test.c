@@ -1,13 +1,11 @@
 /* Dispatch behind real connections: a follower on the listener that clients use too. */
 #include "generated/protocol/alter_partition.h"
 #include "generated/protocol/controlled_shutdown.h"
-#include "generated/protocol/fetch.h"
 #include "generated/protocol/list_offsets.h"
 #include "generated/protocol/metadata.h"
 #include "generated/protocol/offset_for_leader_epoch.h"
-#include "generated/protocol/produce.h"
 #include "generated/protocol/stop_replica.h"
-#include "tests/unit/dispatch_fixture.h"
+#include "tests/unit/dispatch_messages.h"
 #include "tests/unit/network_fixture.h"
 
 /* Two of the buffers connections are read into. */
@@ -26,54 +24,27 @@ static void dispatch(void *context, struct exchange *exchange, uint8_t *frame, s
 /* Sends it; how many bytes it took. */
 static size_t ask(int descriptor, int16_t key, int16_t version, encode_function *encode, const void *message) {
     static uint8_t bytes[256 * 1024];
-    struct encoder e = encoder_of(bytes, sizeof bytes);
-    struct request_header header = {
-        .api_key = key, .api_version = version, .correlation_id = 42, .client_id = STR_LITERAL("test")};
-    request_header_encode(&header, &e);
-    encode(message, version, &e);
-    ck_assert(!e.w.failed);
-    send_frame(descriptor, bytes, writer_size(&e.w));
-    return 4 + writer_size(&e.w);
+    size_t size = encode_request(bytes, sizeof bytes, key, version, encode, message);
+    send_frame(descriptor, bytes, size);
+    return 4 + size;
 }
 
 static void ask_produce(int descriptor) {
-    struct produce_request request;
-    struct produce_request_topic_produce_data topic;
-    struct produce_request_partition_produce_data partition;
+    struct produce_one one;
     struct byte_buffer bytes = {0};
     struct test_batch batch = test_batch_of(PRODUCE_RECORDS);
     test_batch_encode(&batch, &bytes);
-    produce_request_init(&request);
-    produce_request_topic_produce_data_init(&topic);
-    produce_request_partition_produce_data_init(&partition);
-    partition.records = (struct records){.size = (int32_t)bytes.size, .data = bytes.data};
-    topic.name = STR_LITERAL("t");
-    topic.partition_data = &partition;
-    topic.partition_data_count = 1;
-    request.acks = -1;
-    request.timeout_ms = 60000;
-    request.topic_data = &topic;
-    request.topic_data_count = 1;
-    ask(descriptor, API_PRODUCE, PRODUCE_VERSION, (encode_function *)produce_request_encode, &request);
+    produce_one_init(&one, STR_LITERAL("t"), -1, 60000, slice_of_buffer(&bytes));
+    ask(descriptor, API_PRODUCE, PRODUCE_VERSION, (encode_function *)produce_request_encode, &one.request);
     byte_buffer_deinit(&bytes);
 }
 
 static size_t ask_fetch(int descriptor, int32_t replica_id, int64_t offset) {
-    struct fetch_request request;
-    struct fetch_request_fetch_topic topic;
-    struct fetch_request_fetch_partition partition;
-    fetch_request_init(&request);
-    fetch_request_fetch_topic_init(&topic);
-    fetch_request_fetch_partition_init(&partition);
-    partition.fetch_offset = offset;
-    topic.topic_id = TOPIC_ID;
-    topic.partitions = &partition;
-    topic.partitions_count = 1;
-    request.replica_state.replica_id = replica_id;
-    request.session_epoch = -1;
-    request.topics = &topic;
-    request.topics_count = 1;
-    return ask(descriptor, API_FETCH, FETCH_VERSION, (encode_function *)fetch_request_encode, &request);
+    struct fetch_one one;
+    fetch_one_init(&one, offset);
+    one.request.replica_state.replica_id = replica_id;
+    one.request.session_epoch = -1;
+    return ask(descriptor, API_FETCH, FETCH_VERSION, (encode_function *)fetch_request_encode, &one.request);
 }
 
 /* Until more has been read of the connection than is read of any. */
@@ -151,16 +122,11 @@ static bool is_marked(bool is_privileged, int16_t key, int16_t version, encode_f
     static const struct exchange_ops ops = {
         .answer = reply_answer, .answer_nothing = reply_nothing, .close = reply_close, .is_of_broker = mark};
     uint8_t bytes[1024];
-    struct encoder e = encoder_of(bytes, sizeof bytes);
-    struct request_header header = {
-        .api_key = key, .api_version = version, .correlation_id = 42, .client_id = STR_LITERAL("test")};
-    request_header_encode(&header, &e);
-    encode(message, version, &e);
-    ck_assert(!e.w.failed);
+    size_t size = encode_request(bytes, sizeof bytes, key, version, encode, message);
     struct reply reply = {
         .exchange = {.ops = &ops, .client_host = STR_LITERAL("127.0.0.1"), .is_privileged = is_privileged}};
     mark_count = 0;
-    dispatch_frame(fx.dispatcher, &reply.exchange, bytes, writer_size(&e.w));
+    dispatch_frame(fx.dispatcher, &reply.exchange, bytes, size);
     memory_run_for(fx.world, 5000); /* Metadata waits for the controller's news */
     ck_assert(reply.is_answered);
     reply_free(&reply);
