@@ -20,6 +20,24 @@ static void create(int32_t count) {
     fake_cluster_create(&c, count, 1);
 }
 
+/* All of them in sync behind broker 1, with so many records that everybody knows to be exposed. */
+static void create_in_sync(int32_t count, int32_t records) {
+    create(count);
+    fake_cluster_lead(&c, 1, count == 2 ? 12 : 123);
+    fake_append(&c, 1, records, -1);
+    fake_cluster_run(&c, 1000);
+}
+
+static struct log *log_of(int32_t id) {
+    return partition_runtime_log(fake_partition(&c, id));
+}
+
+static int16_t delete_records(int32_t id, int64_t before) {
+    int64_t offset = -1;
+    int64_t low = -1;
+    return partition_runtime_delete_records(fake_partition(&c, id), before, &offset, &low);
+}
+
 START_TEST(records_reach_every_replica_and_everybody_learns_the_high_watermark) {
     create(3);
     fake_cluster_lead(&c, 1, 123);
@@ -38,10 +56,7 @@ START_TEST(records_reach_every_replica_and_everybody_learns_the_high_watermark) 
 END_TEST
 
 START_TEST(an_idle_partition_is_not_named_again) {
-    create(2);
-    fake_cluster_lead(&c, 1, 12);
-    fake_append(&c, 1, 10, -1);
-    fake_cluster_run(&c, 1000);
+    create_in_sync(2, 10);
     int32_t named = c.brokers[2].named;
     int32_t fetches = c.brokers[2].fetches;
     fake_cluster_run(&c, 60000);
@@ -55,10 +70,7 @@ START_TEST(an_idle_partition_is_not_named_again) {
 END_TEST
 
 START_TEST(kip_101_a_returning_leader_cuts_what_nobody_else_had) {
-    create(3);
-    fake_cluster_lead(&c, 1, 123);
-    fake_append(&c, 1, 10, -1);
-    fake_cluster_run(&c, 1000);
+    create_in_sync(3, 10);
     c.brokers[1].is_cut = true;
     fake_append(&c, 1, 5, 1);
     ck_assert_int_eq(fake_log_end(&c, 1), 15);
@@ -97,17 +109,14 @@ END_TEST
 static int watched;
 /* Of what 2 wrote alone, in epochs 2 and 4, nothing was ever acknowledged: none of it may be exposed (KAFKA-14704). */
 static void nothing_foreign_is_exposed(struct partition_watcher *watcher) {
-    int32_t epoch = log_latest_epoch(partition_runtime_log(fake_partition(&c, 2)));
+    int32_t epoch = log_latest_epoch(log_of(2));
     (void)watcher;
     watched++;
     ck_assert(epoch % 2 == 1 || epoch == 0 || fake_high_watermark(&c, 2) <= 10);
 }
 
 START_TEST(kip_279_after_a_fast_double_fail_over_truncation_takes_the_rounds_it_needs) {
-    create(2);
-    fake_cluster_lead(&c, 1, 12); /* epoch 0: both have 0..9 */
-    fake_append(&c, 1, 10, -1);
-    fake_cluster_run(&c, 1000);
+    create_in_sync(2, 10); /* epoch 0: both have 0..9 */
     /* Each alone, in turn: 1 writes in epochs 1 and 3, 2 in epochs 2 and 4. */
     for (int round = 0; round < 4; round++) {
         int32_t leader = round % 2 == 0 ? 1 : 2;
@@ -135,10 +144,7 @@ START_TEST(kip_279_after_a_fast_double_fail_over_truncation_takes_the_rounds_it_
 END_TEST
 
 START_TEST(a_diverging_follower_does_not_move_the_high_watermark) {
-    create(2);
-    fake_cluster_lead(&c, 1, 12);
-    fake_append(&c, 1, 10, -1);
-    fake_cluster_run(&c, 1000);
+    create_in_sync(2, 10);
     c.brokers[2].is_cut = true;
     fake_cluster_lead(&c, 1, 12);
     fake_append(&c, 1, 5, 1); /* 10..14 of epoch 1 at 1 only */
@@ -167,10 +173,7 @@ START_TEST(a_diverging_follower_does_not_move_the_high_watermark) {
 END_TEST
 
 START_TEST(kip_320_a_follower_fenced_by_a_newer_leader_epoch_waits_for_its_command) {
-    create(2);
-    fake_cluster_lead(&c, 1, 12);
-    fake_append(&c, 1, 3, -1);
-    fake_cluster_run(&c, 1000);
+    create_in_sync(2, 3);
     c.leader_epoch++;
     c.partition_epoch++;
     ck_assert_int_eq(fake_cluster_command(&c, 1, 1), 0); /* 2 has not heard */
@@ -187,10 +190,7 @@ START_TEST(kip_320_a_follower_fenced_by_a_newer_leader_epoch_waits_for_its_comma
 END_TEST
 
 START_TEST(a_follower_ahead_of_its_leader_backs_off_and_goes_on) {
-    create(2);
-    fake_cluster_lead(&c, 1, 12);
-    fake_append(&c, 1, 3, -1);
-    fake_cluster_run(&c, 1000);
+    create_in_sync(2, 3);
     c.leader_epoch++;
     c.partition_epoch++;
     ck_assert_int_eq(fake_cluster_command(&c, 2, 1), 0); /* 1 has not heard: UNKNOWN_LEADER_EPOCH */
@@ -219,62 +219,47 @@ START_TEST(rule_15_acks_all_needs_min_insync_replicas_and_the_high_watermark_too
 }
 END_TEST
 
-START_TEST(a_follower_that_missed_the_leaders_start_begins_there) {
+/* It hears of the leader only when that has two batches of ten records, and begins here. */
+static void miss_the_start(int64_t start) {
     create(2);
     fake_cluster_lead(&c, 1, 1);
     c.brokers[2].is_cut = true;
     fake_append(&c, 1, 10, 1);
     fake_append(&c, 1, 10, 1);
-    int64_t offset = -1;
-    int64_t low = -1;
-    ck_assert_int_eq(partition_runtime_delete_records(fake_partition(&c, 1), 25, &offset, &low),
-                     KAFKA_OFFSET_OUT_OF_RANGE);
-    ck_assert_int_eq(partition_runtime_delete_records(fake_partition(&c, 1), 10, &offset, &low), KAFKA_NONE);
+    ck_assert_int_eq(delete_records(1, 25), KAFKA_OFFSET_OUT_OF_RANGE);
+    ck_assert_int_eq(delete_records(1, start), KAFKA_NONE);
     c.brokers[2].is_cut = false;
     fake_cluster_run(&c, 5000);
     ck_assert_int_eq(fake_log_end(&c, 2), 20);
-    ck_assert_int_eq(log_start_offset(partition_runtime_log(fake_partition(&c, 2))), 10);
+    ck_assert_int_eq(log_start_offset(log_of(2)), start);
     ck_assert_int_eq(fake_isr(&c), 12);
+}
+
+START_TEST(a_follower_that_missed_the_leaders_start_begins_there) {
+    miss_the_start(10);
 }
 END_TEST
 
 /* What the simulator showed: the leader sends the batch whole, which begins before the follower's empty log. */
 START_TEST(a_follower_begins_inside_a_batch_where_the_leader_does) {
-    create(2);
-    fake_cluster_lead(&c, 1, 1);
-    c.brokers[2].is_cut = true;
-    fake_append(&c, 1, 10, 1);
-    fake_append(&c, 1, 10, 1);
-    int64_t offset = -1;
-    int64_t low = -1;
-    ck_assert_int_eq(partition_runtime_delete_records(fake_partition(&c, 1), 15, &offset, &low), KAFKA_NONE);
-    c.brokers[2].is_cut = false;
-    fake_cluster_run(&c, 5000);
-    ck_assert_int_eq(fake_log_end(&c, 2), 20);
-    ck_assert_int_eq(log_start_offset(partition_runtime_log(fake_partition(&c, 2))), 15);
-    ck_assert_int_eq(fake_isr(&c), 12);
+    miss_the_start(15);
 }
 END_TEST
 
 START_TEST(a_follower_whose_whole_log_is_foreign_drops_it) {
-    create(2);
-    fake_cluster_lead(&c, 1, 12);
-    fake_append(&c, 1, 10, -1);
-    fake_cluster_run(&c, 1000);
+    create_in_sync(2, 10);
     c.brokers[1].is_cut = true;
     fake_cluster_lead(&c, 2, 2);
     fake_append(&c, 2, 10, 1);
-    int64_t offset = -1;
-    int64_t low = -1;
     fake_cluster_run(&c, FAKE_LAG_MS * 2); /* nobody is waited for any more */
-    ck_assert_int_eq(partition_runtime_delete_records(fake_partition(&c, 2), 20, &offset, &low), KAFKA_NONE);
+    ck_assert_int_eq(delete_records(2, 20), KAFKA_NONE);
     fake_append(&c, 2, 1, 1); /* 2 holds [20, 21) of its own epoch */
     c.brokers[1].is_cut = false;
     fake_cluster_lead(&c, 1, 1);
     fake_append(&c, 1, 3, 1);
     fake_cluster_run(&c, 5000);
     ck_assert_int_eq(fake_log_end(&c, 2), 13);
-    ck_assert_int_eq(log_start_offset(partition_runtime_log(fake_partition(&c, 2))), 10);
+    ck_assert_int_eq(log_start_offset(log_of(2)), 10);
     ck_assert_int_eq(fake_high_watermark(&c, 2), 13);
 }
 END_TEST
@@ -282,10 +267,7 @@ END_TEST
 /* The leader has forgotten whose the records before its start were, and finds nothing wrong with a follower that ends
  * right there: hidden behind its start, they would be seen again after a crash. */
 START_TEST(what_a_follower_has_before_its_leaders_start_is_gone_and_not_hidden) {
-    create(2);
-    fake_cluster_lead(&c, 1, 12);
-    fake_append(&c, 1, 5, -1);
-    fake_cluster_run(&c, 1000);
+    create_in_sync(2, 5);
     c.brokers[1].is_cut = true;
     fake_cluster_lead(&c, 2, 2);
     fake_append(&c, 2, 5, 1); /* [5, 10) of an epoch that is lost */
@@ -293,10 +275,8 @@ START_TEST(what_a_follower_has_before_its_leaders_start_is_gone_and_not_hidden) 
     c.brokers[2].is_cut = true;
     fake_cluster_lead(&c, 1, 1);
     fake_append(&c, 1, 5, 1);
-    int64_t offset = -1;
-    int64_t low = -1;
     fake_cluster_run(&c, FAKE_LAG_MS * 2);
-    ck_assert_int_eq(partition_runtime_delete_records(fake_partition(&c, 1), 10, &offset, &low), KAFKA_NONE);
+    ck_assert_int_eq(delete_records(1, 10), KAFKA_NONE);
     fake_append(&c, 1, 3, 1);
     c.brokers[2].is_cut = false;
     fake_cluster_lead(&c, 1, 1);
@@ -316,11 +296,9 @@ START_TEST(a_followers_raised_start_outlives_a_crash_once_it_is_checkpointed) {
     fake_cluster_lead(&c, 1, 12);
     fake_append(&c, 1, 10, -1);
     fake_cluster_run(&c, 1000);
-    int64_t offset = -1;
-    int64_t low = -1;
-    ck_assert_int_eq(partition_runtime_delete_records(fake_partition(&c, 1), 7, &offset, &low), KAFKA_NONE);
+    ck_assert_int_eq(delete_records(1, 7), KAFKA_NONE);
     fake_cluster_run(&c, 1000);
-    ck_assert_int_eq(log_start_offset(partition_runtime_log(fake_partition(&c, 2))), 7);
+    ck_assert_int_eq(log_start_offset(log_of(2)), 7);
     fake_cluster_run(&c, 61000); /* log.flush.start.offset.checkpoint.interval.ms */
     fake_broker_kill(&c, 2);
     fake_broker_start(&c, 2);
@@ -409,11 +387,11 @@ static void create_with_hole(void) {
 START_TEST(a_follower_that_is_not_in_sync_fetches_again_what_a_crash_may_have_taken_from_a_compacted_log) {
     create_with_hole();
     fake_cluster_lead(&c, 1, 1);
-    ck_assert_int_eq(log_doubtful_from(partition_runtime_log(fake_partition(&c, 2))), 12);
+    ck_assert_int_eq(log_doubtful_from(log_of(2)), 12);
     fake_cluster_run(&c, 2000);
     ck_assert(fake_logs_equal(&c, 1, 2));
     ck_assert_int_eq(fake_log_end(&c, 2), 24);
-    ck_assert_int_eq(log_doubtful_from(partition_runtime_log(fake_partition(&c, 2))), -1);
+    ck_assert_int_eq(log_doubtful_from(log_of(2)), -1);
     ck_assert_int_eq(fake_isr(&c), 12);
 }
 END_TEST
@@ -422,7 +400,7 @@ START_TEST(a_member_of_the_in_sync_set_with_a_doubtful_log_is_believed_and_goes_
     create_with_hole();
     fake_cluster_lead(&c, 1, 12);
     fake_cluster_run(&c, 3000);
-    ck_assert_int_eq(log_doubtful_from(partition_runtime_log(fake_partition(&c, 2))), -1);
+    ck_assert_int_eq(log_doubtful_from(log_of(2)), -1);
     ck_assert_int_eq(fake_log_end(&c, 2), 24);
     ck_assert_int_eq(fake_high_watermark(&c, 2), 24);
     ck_assert_int_eq(fake_isr(&c), 12);
@@ -432,21 +410,25 @@ END_TEST
 START_TEST(who_leads_with_a_doubtful_log_is_believed) {
     create_with_hole();
     fake_cluster_lead(&c, 2, 12);
-    ck_assert_int_eq(log_doubtful_from(partition_runtime_log(fake_partition(&c, 2))), -1);
+    ck_assert_int_eq(log_doubtful_from(log_of(2)), -1);
     ck_assert_int_eq(fake_log_end(&c, 2), 24);
 }
 END_TEST
 
-/* What broker 1 tells a consumer in this rack who wants this offset. */
-static int32_t preferred(const char *rack, int64_t offset, int16_t version) {
-    struct partition_fetch fetch = {.replica_id = -1,
+static struct partition_fetch consumer_fetch(int64_t offset, int16_t version) {
+    return (struct partition_fetch){.replica_id = -1,
                                     .fetch_offset = offset,
                                     .current_leader_epoch = -1,
                                     .last_fetched_epoch = -1,
                                     .max_bytes = 1000,
-                                    .rack = str_from(rack),
                                     .isolation = FETCH_HIGH_WATERMARK,
                                     .version = version};
+}
+
+/* What broker 1 tells a consumer in this rack who wants this offset. */
+static int32_t preferred(const char *rack, int64_t offset, int16_t version) {
+    struct partition_fetch fetch = consumer_fetch(offset, version);
+    fetch.rack = str_from(rack);
     partition_runtime_fetch(fake_partition(&c, 1), &fetch);
     ck_assert_int_eq(fetch.error_code, 0);
     ck_assert(fetch.preferred_read_replica < 0 || fetch.read.records.size == 0);
@@ -482,12 +464,7 @@ START_TEST(a_follower_serves_consumers_up_to_its_high_watermark_from_version_11_
     fake_cluster_lead(&c, 2, 12);
     fake_append(&c, 2, 10, -1);
     fake_cluster_run(&c, 1000);
-    struct partition_fetch fetch = {.replica_id = -1,
-                                    .current_leader_epoch = -1,
-                                    .last_fetched_epoch = -1,
-                                    .max_bytes = 1000,
-                                    .isolation = FETCH_HIGH_WATERMARK,
-                                    .version = 10};
+    struct partition_fetch fetch = consumer_fetch(0, 10);
     partition_runtime_fetch(fake_partition(&c, 1), &fetch);
     ck_assert_int_eq(fetch.error_code, KAFKA_NOT_LEADER_OR_FOLLOWER);
     fetch.version = 11;
@@ -503,17 +480,14 @@ START_TEST(a_follower_serves_consumers_up_to_its_high_watermark_from_version_11_
 END_TEST
 
 START_TEST(a_raised_start_reaches_the_followers_and_their_answer_the_leader) {
-    create(2);
-    fake_cluster_lead(&c, 1, 12);
-    fake_append(&c, 1, 10, -1);
-    fake_cluster_run(&c, 1000);
+    create_in_sync(2, 10);
     int64_t offset = -1;
     int64_t low = -1;
     ck_assert_int_eq(partition_runtime_delete_records(fake_partition(&c, 1), -1, &offset, &low), KAFKA_NONE);
     ck_assert_int_eq(offset, 10);
     ck_assert_int_eq(low, 0);
     fake_cluster_run(&c, 2000);
-    ck_assert_int_eq(log_start_offset(partition_runtime_log(fake_partition(&c, 2))), 10);
+    ck_assert_int_eq(log_start_offset(log_of(2)), 10);
     ck_assert_int_eq(partition_runtime_low_watermark(fake_partition(&c, 1)), 10);
 }
 END_TEST
