@@ -4,35 +4,19 @@
 #include <stdlib.h>
 
 #include "broker/base/check.h"
-#include "broker/base/trace.h"
 #include "broker/protocol/errors.h"
 #include "broker/protocol/header.h"
 #include "broker/request/config_change.h"
 #include "broker/request/config_entries.h"
+#include "tests/lib/broker_settings.h"
 #include "tests/lib/recordings.h"
 #include "tests/lib/runner.h"
 
 static struct arena arena;
 
-static void quiet(enum trace_level level, const char *line, void *context) {
-    (void)level;
-    (void)line;
-    (void)context;
-}
-
 static struct config *make_config(const char *lines) {
-    trace_set_sink(quiet, NULL);
-    struct properties properties;
-    properties_init(&properties);
-    properties_set(&properties, "broker.id", "1");
-    properties_set(&properties, "zookeeper.connect", "localhost:2181");
-    properties_set(&properties, "listeners", "PLAINTEXT://127.0.0.1:9092");
-    char *message = NULL;
-    ck_assert_int_eq(properties_parse(&properties, lines, strlen(lines), &message), 0);
-    struct config *config = NULL;
-    ck_assert_int_eq(config_create(&properties, &config, &message), 0);
-    properties_deinit(&properties);
-    return config;
+    trace_nothing();
+    return test_broker_config("1", lines);
 }
 
 /* Entries. */
@@ -230,7 +214,7 @@ static void print_entry(const struct describe_configs_response_describe_configs_
 
 START_TEST(a_brokers_listing_is_the_recorded_one_line_by_line) {
     arena_init(&arena, SIZE_MAX);
-    trace_set_sink(quiet, NULL);
+    trace_nothing();
     const char *listing = recorded_listing();
     struct config *config = recorded_config(listing);
     struct config_entries_options options = {.with_synonyms = true};

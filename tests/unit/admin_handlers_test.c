@@ -16,6 +16,7 @@
 #include "generated/protocol/delete_topics.h"
 #include "generated/protocol/incremental_alter_configs.h"
 #include "replication/controller_runtime.h"
+#include "tests/lib/broker_settings.h"
 #include "tests/lib/memory_coord.h"
 #include "tests/lib/runner.h"
 
@@ -55,27 +56,13 @@ void request_answer(struct request *request, const void *message) {
     f.size = writer_size(&e.w);
 }
 
-static void quiet(enum trace_level level, const char *line, void *context) {
-    (void)level;
-    (void)line;
-    (void)context;
-}
-
 static const struct dynamic_config_callbacks no_callbacks;
 
 static void set_up_with(const char *lines) {
-    trace_set_sink(quiet, NULL);
+    trace_nothing();
     memset(&f, 0, sizeof f);
     f.is_controller = true;
-    struct properties properties;
-    properties_init(&properties);
-    properties_set(&properties, "broker.id", "2");
-    properties_set(&properties, "zookeeper.connect", "localhost:2181");
-    properties_set(&properties, "listeners", "PLAINTEXT://127.0.0.1:9092");
-    char *message = NULL;
-    ck_assert_int_eq(properties_parse(&properties, lines, strlen(lines), &message), 0);
-    ck_assert_int_eq(config_create(&properties, &f.config, &message), 0);
-    properties_deinit(&properties);
+    f.config = test_broker_config("2", lines);
     f.world = memory_world_create();
     memory_put(f.world, "/controller", "{}");
     memory_put(f.world, "/brokers/topics", NULL);

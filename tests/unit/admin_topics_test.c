@@ -11,6 +11,7 @@
 #include "broker/request/topic_admin.h"
 #include "generated/protocol/create_partitions.h"
 #include "generated/protocol/create_topics.h"
+#include "tests/lib/broker_settings.h"
 #include "tests/lib/memory_coord.h"
 #include "tests/lib/runner.h"
 
@@ -28,23 +29,10 @@ struct fixture {
 
 static struct fixture f;
 
-static void quiet(enum trace_level level, const char *line, void *context) {
-    (void)level;
-    (void)line;
-    (void)context;
-}
-
 static void set_up(void) {
-    trace_set_sink(quiet, NULL);
+    trace_nothing();
     memset(&f, 0, sizeof f);
-    struct properties properties;
-    properties_init(&properties);
-    properties_set(&properties, "broker.id", "1");
-    properties_set(&properties, "zookeeper.connect", "localhost:2181");
-    properties_set(&properties, "listeners", "PLAINTEXT://127.0.0.1:9092");
-    char *message = NULL;
-    ck_assert_int_eq(config_create(&properties, &f.config, &message), 0);
-    properties_deinit(&properties);
+    f.config = test_broker_config("1", "");
     f.world = memory_world_create();
     memory_put(f.world, "/brokers/topics", NULL);
     memory_put(f.world, "/config/topics", NULL);

@@ -7,6 +7,7 @@
 #include "broker/base/trace.h"
 #include "broker/config.h"
 #include "broker/topic_config.h"
+#include "tests/lib/broker_settings.h"
 #include "tests/lib/runner.h"
 
 static char traced[65536];
@@ -22,17 +23,9 @@ static void capture(enum trace_level level, const char *line, void *context) {
 static struct config *load(const char *lines, char **ret_message) {
     traced[0] = '\0';
     trace_set_sink(capture, NULL);
-    struct properties properties;
-    properties_init(&properties);
-    properties_set(&properties, "broker.id", "7");
-    properties_set(&properties, "zookeeper.connect", "localhost:2181");
-    properties_set(&properties, "listeners", "PLAINTEXT://127.0.0.1:9092");
-    ck_assert_int_eq(properties_parse(&properties, lines, strlen(lines), ret_message), 0);
-    struct config *config = NULL;
-    *ret_message = NULL;
-    int error = config_create(&properties, &config, ret_message);
+    struct config *config;
+    int error = test_broker_config_try("7", lines, &config, ret_message);
     ck_assert_int_eq(error, config == NULL ? ERR_INVALID : 0);
-    properties_deinit(&properties);
     trace_set_sink(NULL, NULL);
     return config;
 }

@@ -3,29 +3,14 @@
 #include <stdio.h>
 
 #include "broker/base/errors.h"
-#include "broker/base/trace.h"
 #include "broker/dynamic_config.h"
+#include "tests/lib/broker_settings.h"
 #include "tests/lib/memory_coord.h"
 #include "tests/lib/runner.h"
 
-static void quiet(enum trace_level level, const char *line, void *context) {
-    (void)level;
-    (void)line;
-    (void)context;
-}
-
 static struct config *make_config(void) {
-    trace_set_sink(quiet, NULL);
-    struct properties properties;
-    properties_init(&properties);
-    properties_set(&properties, "broker.id", "1");
-    properties_set(&properties, "zookeeper.connect", "localhost:2181");
-    properties_set(&properties, "listeners", "PLAINTEXT://127.0.0.1:9092");
-    char *message = NULL;
-    struct config *config = NULL;
-    ck_assert_int_eq(config_create(&properties, &config, &message), 0);
-    properties_deinit(&properties);
-    return config;
+    trace_nothing();
+    return test_broker_config("1", "");
 }
 
 struct heard {

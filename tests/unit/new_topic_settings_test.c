@@ -3,6 +3,7 @@
 #include "broker/dynamic_config.h"
 #include "broker/request/waiting_room.h"
 #include "broker/topic_config.h"
+#include "tests/lib/broker_settings.h"
 #include "tests/unit/dispatch_fixture.h"
 
 static struct config *config;
@@ -33,14 +34,7 @@ static void log_config_of(void *context, const char *topic, struct log_config *r
 }
 
 static void set_up(void) {
-    struct properties properties;
-    char *message = NULL;
-    properties_init(&properties);
-    properties_set(&properties, "broker.id", "1");
-    properties_set(&properties, "zookeeper.connect", "localhost:2181");
-    properties_set(&properties, "listeners", "PLAINTEXT://127.0.0.1:9092");
-    ck_assert_int_eq(config_create(&properties, &config, &message), 0);
-    properties_deinit(&properties);
+    config = test_broker_config("1", "");
     fixture_topic_config = log_config_of;
     fixture_throttle = throttle_of;
     fixture_start();
@@ -58,27 +52,7 @@ static void tear_down(void) {
 }
 
 static void send_command(struct reply *reply, int32_t leader_epoch) {
-    struct leader_and_isr_request lead;
-    struct leader_and_isr_request_leader_and_isr_partition_state state;
-    struct leader_and_isr_request_leader_and_isr_topic_state topic;
-    leader_and_isr_request_init(&lead);
-    leader_and_isr_request_leader_and_isr_partition_state_init(&state);
-    leader_and_isr_request_leader_and_isr_topic_state_init(&topic);
-    state.controller_epoch = 1;
-    state.leader = 1;
-    state.leader_epoch = leader_epoch;
-    state.isr = state.replicas = pair;
-    state.isr_count = state.replicas_count = 2;
-    state.is_new = true;
-    topic.topic_name = STR_LITERAL("t");
-    topic.topic_id = TOPIC_ID;
-    topic.partition_states = &state;
-    topic.partition_states_count = 1;
-    lead.controller_id = lead.controller_epoch = 1;
-    lead.broker_epoch = 5;
-    lead.topic_states = &topic;
-    lead.topic_states_count = 1;
-    SEND(leader_and_isr, API_LEADER_AND_ISR, 7, reply, &lead);
+    send_leader_and_isr(reply, "t", 1, pair, 2, leader_epoch);
 }
 
 static int16_t min_insync(void) {
