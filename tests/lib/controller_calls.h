@@ -47,5 +47,17 @@ const char *controller_call_message(void);
 const char *controller_call_list(struct world *world, int32_t controller_id, int32_t partition);
 
 #define TEST_TOPIC_ID "Qs-O1kFsRRm0ud19RMuSyQ"
+/* The node of topic "t" while no replica is added or removed. */
+#define TEST_TOPIC(partitions)                                                                                         \
+    "{\"partitions\":{" partitions "},\"topic_id\":\"" TEST_TOPIC_ID "\",\"adding_replicas\":{},"                      \
+    "\"removing_replicas\":{},\"version\":3}"
+#define TEST_THREE_PARTITIONS "\"0\":[1,2,3],\"1\":[2,3,1],\"2\":[3,1,2]"
+/* A controller as Kafka's defaults make it. */
+#define TEST_CONTROLLER_CONFIG                                                                                         \
+    ((struct controller_config){.inter_broker_listener = "PLAINTEXT",                                                  \
+                                .delete_topic_enable = true,                                                           \
+                                .auto_leader_rebalance = true,                                                         \
+                                .leader_imbalance_check_ms = 300000,                                                   \
+                                .leader_imbalance_percentage = 10})
 
 #endif

@@ -454,9 +454,9 @@ void world_settle(struct world *world) {
 
 /* ---- life ---- */
 
-void world_init(struct world *world) {
+struct world *world_create(int32_t brokers) {
     static const char *const paths[] = {"/admin", "/brokers", "/config", "/config/topics"};
-    memset(world, 0, sizeof *world);
+    struct world *world = xcalloc(1, sizeof *world);
     world->writes_max = world->lost_write = world->stolen_write = -1;
     for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
         world_put(world, paths[i], NULL);
@@ -466,9 +466,13 @@ void world_init(struct world *world) {
             world_put(world, znode_persistent_paths[i], NULL);
         }
     }
+    for (int32_t id = 1; id <= brokers; id++) {
+        world_register(world, id);
+    }
+    return world;
 }
 
-void world_deinit(struct world *world) {
+void world_destroy(struct world *world) {
     for (int32_t id = 0; id < WORLD_BROKERS_MAX; id++) {
         controller_destroy(world->controllers[id]);
     }
@@ -480,6 +484,13 @@ void world_deinit(struct world *world) {
     while (world->node_count > 0) {
         world_remove(world, world->nodes[0].path);
     }
+    free(world);
+}
+
+void world_put_topic(struct world *world, const char *node) {
+    world_put(world, "/config/topics/t", "{\"version\":1,\"config\":{}}");
+    world_put(world, "/brokers/topics/t", node);
+    world_settle(world);
 }
 
 void world_register(struct world *world, int32_t broker_id) {

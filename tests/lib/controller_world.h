@@ -46,14 +46,17 @@ struct world {
     int16_t versions[8]; /* of requests sent, by API key */
 };
 
-void world_init(struct world *world);
-void world_deinit(struct world *world);
+/* The tree of a new cluster, in which brokers 1 to `brokers` are registered. */
+struct world *world_create(int32_t brokers);
+void world_destroy(struct world *world);
 void world_put(struct world *world, const char *path, const char *data); /* as a stranger */
 void world_remove(struct world *world, const char *path);
 const struct world_node *world_find(const struct world *world, const char *path);
 /* "" for null data, NULL when there is no such node. */
 const char *world_text(const struct world *world, const char *path);
 void world_register(struct world *world, int32_t broker_id);
+/* Topic "t", without settings of its own. */
+void world_put_topic(struct world *world, const char *node);
 /* Creates the controller of a registered broker and lets it run for election. */
 void world_start(struct world *world, int32_t broker_id, const struct controller_config *config);
 void world_step(struct world *world, int32_t broker_id, struct controller_event *event);

@@ -19,23 +19,16 @@ static const struct controller_config config = {.inter_broker_listener = "PLAINT
 
 static void set_up(void) {
     trace_set_level(TRACE_FATAL);
-    world = xcalloc(1, sizeof *world);
-    world_init(world);
-    for (int32_t id = 1; id <= 3; id++) {
-        world_register(world, id);
-    }
+    world = world_create(3);
     world_start(world, 1, &config);
-    world_put(world, "/brokers/topics/t",
-              "{\"partitions\":{\"0\":[1,2,3]},\"topic_id\":\"" TEST_TOPIC_ID
-              "\",\"adding_replicas\":{},\"removing_replicas\":{},\"version\":3}");
+    world_put(world, "/brokers/topics/t", TEST_TOPIC("\"0\":[1,2,3]"));
     world_settle(world);
     ck_assert_str_eq(world_text(world, STATE), UNTOUCHED);
     world_clear_trace(world);
 }
 
 static void tear_down(void) {
-    world_deinit(world);
-    free(world);
+    world_destroy(world);
 }
 
 /* A change that would be made: 3 leaves. */

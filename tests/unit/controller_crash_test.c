@@ -13,10 +13,6 @@
 #include "tests/lib/controller_world.h"
 #include "tests/lib/runner.h"
 
-#define TOPIC(partitions)                                                                                              \
-    "{\"partitions\":{" partitions "},\"topic_id\":\"" TEST_TOPIC_ID "\",\"adding_replicas\":{},"                      \
-    "\"removing_replicas\":{},\"version\":3}"
-#define THREE "\"0\":[1,2,3],\"1\":[2,3,1],\"2\":[3,1,2]"
 #define EVENT_NODE "/log_dir_event_notification/log_dir_event_0000000000"
 
 static struct world *world;
@@ -24,24 +20,15 @@ static struct controller_config config;
 static int32_t active; /* the controller whose turn it is */
 
 static void world_new(void) {
-    config = (struct controller_config){.inter_broker_listener = "PLAINTEXT",
-                                        .delete_topic_enable = true,
-                                        .auto_leader_rebalance = true,
-                                        .leader_imbalance_check_ms = 300000,
-                                        .leader_imbalance_percentage = 10};
+    config = TEST_CONTROLLER_CONFIG;
     trace_set_level(TRACE_FATAL);
-    world = xcalloc(1, sizeof *world);
-    world_init(world);
-    for (int32_t id = 1; id <= 3; id++) {
-        world_register(world, id);
-    }
+    world = world_create(3);
     active = 1;
     world_start(world, 1, &config);
 }
 
 static void world_end(void) {
-    world_deinit(world);
-    free(world);
+    world_destroy(world);
 }
 
 /* ---- what happens ---- */
@@ -54,21 +41,17 @@ static void remove_broker(int32_t id) {
 }
 
 static void create(void) {
-    world_put(world, "/config/topics/t", "{\"version\":1,\"config\":{}}");
-    world_put(world, "/brokers/topics/t", TOPIC(THREE));
-    world_settle(world);
+    world_put_topic(world, TEST_TOPIC(TEST_THREE_PARTITIONS));
 }
 
 static void create_unclean(void) {
     world_put(world, "/config/topics/t", "{\"version\":1,\"config\":{\"unclean.leader.election.enable\":\"true\"}}");
-    world_put(world, "/brokers/topics/t", TOPIC("\"0\":[3,2],\"1\":[2,3]"));
+    world_put(world, "/brokers/topics/t", TEST_TOPIC("\"0\":[3,2],\"1\":[2,3]"));
     world_settle(world);
 }
 
 static void create_on_2_and_3(void) {
-    world_put(world, "/config/topics/t", "{\"version\":1,\"config\":{}}");
-    world_put(world, "/brokers/topics/t", TOPIC("\"0\":[3,2],\"1\":[2,3]"));
-    world_settle(world);
+    world_put_topic(world, TEST_TOPIC("\"0\":[3,2],\"1\":[2,3]"));
 }
 
 static void ask_deletion(void) {
@@ -77,7 +60,7 @@ static void ask_deletion(void) {
 }
 
 static void extend(void) {
-    world_put(world, "/brokers/topics/t", TOPIC(THREE ",\"3\":[1,3],\"4\":[2,1]"));
+    world_put(world, "/brokers/topics/t", TEST_TOPIC(TEST_THREE_PARTITIONS ",\"3\":[1,3],\"4\":[2,1]"));
     world_settle(world);
 }
 
@@ -165,9 +148,7 @@ static void rejoin(void) {
 
 /* t-0 on 1, 2 and t-1 on 2, 1: room to move to 3. */
 static void create_on_1_and_2(void) {
-    world_put(world, "/config/topics/t", "{\"version\":1,\"config\":{}}");
-    world_put(world, "/brokers/topics/t", TOPIC("\"0\":[1,2],\"1\":[2,1]"));
-    world_settle(world);
+    world_put_topic(world, TEST_TOPIC("\"0\":[1,2],\"1\":[2,1]"));
 }
 
 static void reassign(int32_t first, int32_t second) {

@@ -12,9 +12,7 @@
 #include "tests/lib/controller_world.h"
 #include "tests/lib/runner.h"
 
-#define TOPIC                                                                                                          \
-    "{\"partitions\":{\"0\":[1,2,3],\"1\":[2,3,1],\"2\":[3,1,2]},\"topic_id\":\"Qs-O1kFsRRm0ud19RMuSyQ\","             \
-    "\"adding_replicas\":{},\"removing_replicas\":{},\"version\":3}"
+#define TOPIC TEST_TOPIC(TEST_THREE_PARTITIONS)
 #define STATE(p) "/brokers/topics/t/partitions/" #p "/state"
 
 static struct world *world;
@@ -22,22 +20,15 @@ static struct controller_config config;
 
 static void set_up(void) {
     config = (struct controller_config){.inter_broker_listener = "PLAINTEXT", .delete_topic_enable = true};
-    world = xcalloc(1, sizeof *world);
-    world_init(world);
-    for (int32_t id = 1; id <= 3; id++) {
-        world_register(world, id);
-    }
+    world = world_create(3);
 }
 
 static void tear_down(void) {
-    world_deinit(world);
-    free(world);
+    world_destroy(world);
 }
 
 static void create_topic(void) {
-    world_put(world, "/config/topics/t", "{\"version\":1,\"config\":{}}");
-    world_put(world, "/brokers/topics/t", TOPIC);
-    world_settle(world);
+    world_put_topic(world, TOPIC);
 }
 
 static void assert_text(const char *path, const char *expected) {

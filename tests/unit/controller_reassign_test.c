@@ -28,23 +28,16 @@ static struct controller_config config;
 static void set_up(void) {
     config = (struct controller_config){.inter_broker_listener = "PLAINTEXT", .delete_topic_enable = true};
     trace_set_level(TRACE_FATAL);
-    world = xcalloc(1, sizeof *world);
-    world_init(world);
-    for (int32_t id = 1; id <= 4; id++) {
-        world_register(world, id);
-    }
+    world = world_create(4);
     world_start(world, 1, &config);
 }
 
 static void tear_down(void) {
-    world_deinit(world);
-    free(world);
+    world_destroy(world);
 }
 
 static void create(const char *node) {
-    world_put(world, "/config/topics/t", "{\"version\":1,\"config\":{}}");
-    world_put(world, TOPIC_NODE, node);
-    world_settle(world);
+    world_put_topic(world, node);
     world_clear_trace(world);
 }
 

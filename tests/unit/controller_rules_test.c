@@ -13,39 +13,24 @@
 #include "tests/lib/controller_world.h"
 #include "tests/lib/runner.h"
 
-#define TOPIC(partitions)                                                                                              \
-    "{\"partitions\":{" partitions "},\"topic_id\":\"" TEST_TOPIC_ID "\",\"adding_replicas\":{},"                      \
-    "\"removing_replicas\":{},\"version\":3}"
-#define THREE "\"0\":[1,2,3],\"1\":[2,3,1],\"2\":[3,1,2]"
 #define STATE(p) "/brokers/topics/t/partitions/" #p "/state"
 
 static struct world *world;
 static struct controller_config config;
 
 static void set_up(void) {
-    config = (struct controller_config){.inter_broker_listener = "PLAINTEXT",
-                                        .delete_topic_enable = true,
-                                        .auto_leader_rebalance = true,
-                                        .leader_imbalance_check_ms = 300000,
-                                        .leader_imbalance_percentage = 10};
+    config = TEST_CONTROLLER_CONFIG;
     trace_set_level(TRACE_FATAL);
-    world = xcalloc(1, sizeof *world);
-    world_init(world);
-    for (int32_t id = 1; id <= 3; id++) {
-        world_register(world, id);
-    }
+    world = world_create(3);
 }
 
 static void tear_down(void) {
-    world_deinit(world);
-    free(world);
+    world_destroy(world);
 }
 
 static void start_with_topic(void) {
     world_start(world, 1, &config);
-    world_put(world, "/config/topics/t", "{\"version\":1,\"config\":{}}");
-    world_put(world, "/brokers/topics/t", TOPIC(THREE));
-    world_settle(world);
+    world_put_topic(world, TEST_TOPIC(TEST_THREE_PARTITIONS));
     world_clear_trace(world);
 }
 
@@ -180,7 +165,7 @@ END_TEST
 START_TEST(rule_12_an_unclean_leader_is_alone_in_its_set_and_recovering_until_a_follower_joins) {
     world_start(world, 1, &config);
     world_put(world, "/config/topics/t", "{\"version\":1,\"config\":{\"unclean.leader.election.enable\":\"true\"}}");
-    world_put(world, "/brokers/topics/t", TOPIC("\"0\":[3,2]"));
+    world_put(world, "/brokers/topics/t", TEST_TOPIC("\"0\":[3,2]"));
     world_settle(world);
     remove_broker(2);
     world_settle(world);
@@ -231,7 +216,7 @@ END_TEST
 /* Whoever writes an assignment does not look at the controller's epoch: the last writer wins. */
 START_TEST(rule_40_a_lost_or_foreign_change_of_an_assignment_changes_no_replica) {
     start_with_topic();
-    world_put(world, "/brokers/topics/t", TOPIC("\"0\":[3,2],\"1\":[2,3,1]")); /* moved, and one lost */
+    world_put(world, "/brokers/topics/t", TEST_TOPIC("\"0\":[3,2],\"1\":[2,3,1]")); /* moved, and one lost */
     world_settle(world);
     ck_assert_str_eq(world->log, "");
     ck_assert_ptr_null(strstr(world->trace, "LISR"));
@@ -375,9 +360,9 @@ START_TEST(partitions_added_to_a_topic_on_its_way_out_are_taken_back) {
     world_settle(world);
     world_put(world, "/admin/delete_topics/t", NULL);
     world_settle(world);
-    world_put(world, "/brokers/topics/t", TOPIC(THREE ",\"3\":[1]"));
+    world_put(world, "/brokers/topics/t", TEST_TOPIC(TEST_THREE_PARTITIONS ",\"3\":[1]"));
     world_settle(world);
-    ck_assert_str_eq(world_text(world, "/brokers/topics/t"), TOPIC(THREE));
+    ck_assert_str_eq(world_text(world, "/brokers/topics/t"), TEST_TOPIC(TEST_THREE_PARTITIONS));
     ck_assert_ptr_null(world_find(world, "/brokers/topics/t/partitions/3"));
     world_register(world, 3);
     world_settle(world);
@@ -388,7 +373,7 @@ END_TEST
 START_TEST(a_topic_deleted_while_it_is_being_created_goes_away_whole) {
     world_start(world, 1, &config);
     world_put(world, "/config/topics/t", "{\"version\":1,\"config\":{}}");
-    world_put(world, "/brokers/topics/t", TOPIC(THREE));
+    world_put(world, "/brokers/topics/t", TEST_TOPIC(TEST_THREE_PARTITIONS));
     world_put(world, "/admin/delete_topics/t", NULL);
     world_settle(world);
     ck_assert_ptr_null(world_find(world, "/brokers/topics/t"));
@@ -433,7 +418,7 @@ START_TEST(a_new_topic_without_a_live_replica_waits_for_one) {
     world_start(world, 1, &config);
     remove_broker(3);
     world_settle(world);
-    world_put(world, "/brokers/topics/t", TOPIC("\"0\":[3]"));
+    world_put(world, "/brokers/topics/t", TEST_TOPIC("\"0\":[3]"));
     world_settle(world);
     ck_assert_ptr_null(world_find(world, STATE(0)));
     world_register(world, 3);
@@ -505,21 +490,24 @@ START_TEST(the_rebalancing_timer_moves_leadership_back_when_too_much_is_elsewher
 }
 END_TEST
 
+/* Broker 2 is back, and not in sync with broker 3, which is gone. */
+static void lose_in_sync_set(void) {
+    remove_broker(2);
+    world_settle(world);
+    remove_broker(3);
+    world_settle(world);
+    world_register(world, 2);
+    world_settle(world);
+    assert_state(STATE(0), "\"leader\":-1");
+}
+
 START_TEST(unclean_election_switched_on_for_a_topic_or_for_all_elects_at_once) {
     for (int is_default = 0; is_default < 2; is_default++) {
         tear_down();
         set_up();
         world_start(world, 1, &config);
-        world_put(world, "/config/topics/t", "{\"version\":1,\"config\":{}}");
-        world_put(world, "/brokers/topics/t", TOPIC("\"0\":[3,2]"));
-        world_settle(world);
-        remove_broker(2);
-        world_settle(world);
-        remove_broker(3);
-        world_settle(world);
-        world_register(world, 2);
-        world_settle(world);
-        assert_state(STATE(0), "\"leader\":-1");
+        world_put_topic(world, TEST_TOPIC("\"0\":[3,2]"));
+        lose_in_sync_set();
         struct controller_event event = {.type = CONTROLLER_EVENT_UNCLEAN_ENABLED, .path = STR_NULL};
         if (is_default) {
             event.is_unclean_default = true;
@@ -539,15 +527,9 @@ START_TEST(a_topic_that_forbids_unclean_election_is_not_elected_by_the_default) 
     config.unclean_leader_election = true;
     world_start(world, 1, &config);
     world_put(world, "/config/topics/t", "{\"version\":1,\"config\":{\"unclean.leader.election.enable\":\"false\"}}");
-    world_put(world, "/brokers/topics/t", TOPIC("\"0\":[3,2]"));
+    world_put(world, "/brokers/topics/t", TEST_TOPIC("\"0\":[3,2]"));
     world_settle(world);
-    remove_broker(2);
-    world_settle(world);
-    remove_broker(3);
-    world_settle(world);
-    world_register(world, 2);
-    world_settle(world);
-    assert_state(STATE(0), "\"leader\":-1");
+    lose_in_sync_set();
     world_put(world, "/config/topics/t", "garbage"); /* nobody knows: no data is given up */
     remove_broker(2);
     world_register(world, 2);

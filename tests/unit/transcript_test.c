@@ -139,28 +139,16 @@ END_TEST
 
 /* ---- controllers ---- */
 
-static void put_topic(struct world *world) {
-    world_put(world, "/config/topics/t", "{\"version\":1,\"config\":{}}");
-    world_put(world, "/brokers/topics/t",
-              "{\"partitions\":{\"0\":[1,2,3],\"1\":[2,3,1]},\"topic_id\":\"" TEST_TOPIC_ID
-              "\",\"adding_replicas\":{},\"removing_replicas\":{},\"version\":3}");
-    world_settle(world);
-}
-
 START_TEST(the_controllers_session_expires_while_a_broker_dies) {
-    struct world *world = xcalloc(1, sizeof *world);
+    struct world *world = world_create(3);
     const struct controller_config config = {.inter_broker_listener = "PLAINTEXT", .delete_topic_enable = true};
     struct controller_event event = {.type = CONTROLLER_EVENT_SESSION_EXPIRED, .path = STR_NULL};
     trace_set_level(TRACE_FATAL);
-    world_init(world);
     world->writes_are_traced = true;
-    for (int32_t id = 1; id <= 3; id++) {
-        world_register(world, id);
-    }
     world_note(world, "1 is elected, 2 watches. A topic comes.");
     world_start(world, 1, &config);
     world_start(world, 2, &config);
-    put_topic(world);
+    world_put_topic(world, TEST_TOPIC("\"0\":[1,2,3],\"1\":[2,3,1]"));
     world_note(world, "The session of 1 expires: it stops acting before a new one may exist (rule 37).");
     world_step(world, 1, &event);
     world_remove(world, "/brokers/ids/1");
@@ -173,8 +161,7 @@ START_TEST(the_controllers_session_expires_while_a_broker_dies) {
     world_step(world, 1, &event);
     world_settle(world);
     transcript_compare(world->trace, "tests/trace/session-expiry.txt");
-    world_deinit(world);
-    free(world);
+    world_destroy(world);
 }
 END_TEST
 
