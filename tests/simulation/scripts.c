@@ -171,19 +171,27 @@ static int64_t double_failover(struct script *script) {
     }
 }
 
+/* The session of one broker ends, of which the controller tells every broker; what it tells another is held back. */
+static bool hold_command_back(struct script *script) {
+    script->controller = controller_id(script);
+    if (script->controller == 0 || !cluster_all_serving(script->cluster)) {
+        return false;
+    }
+    script->behind = draw_other(script, script->controller, 0);
+    script->ahead = draw_other(script, script->controller, script->behind);
+    cut(script, script->controller, script->behind, true);
+    cluster_expire(machine(script, script->ahead));
+    return true;
+}
+
 /* KAFKA-6082: a controller is deposed while a command of it is on its way, and the command arrives after those of its
  * successor. */
 static int64_t deposed_controller(struct script *script) {
     switch (script->step) {
     case 0:
-        script->controller = controller_id(script);
-        if (script->controller == 0 || !cluster_all_serving(script->cluster)) {
+        if (!hold_command_back(script)) {
             return GIVE_UP;
         }
-        script->behind = draw_other(script, script->controller, 0);
-        script->ahead = draw_other(script, script->controller, script->behind);
-        cut(script, script->controller, script->behind, true);
-        cluster_expire(machine(script, script->ahead)); /* every broker is told */
         return next(script, draw(script, 100, 600));
     case 1:
         if (one_in(script, 2)) {
@@ -202,14 +210,9 @@ static int64_t deposed_controller(struct script *script) {
 static int64_t bounced_broker(struct script *script) {
     switch (script->step) {
     case 0:
-        script->controller = controller_id(script);
-        if (script->controller == 0 || !cluster_all_serving(script->cluster)) {
+        if (!hold_command_back(script)) {
             return GIVE_UP;
         }
-        script->behind = draw_other(script, script->controller, 0);
-        script->ahead = draw_other(script, script->controller, script->behind);
-        cut(script, script->controller, script->behind, true);
-        cluster_expire(machine(script, script->ahead)); /* every broker is told */
         return next(script, draw(script, 150, 500));
     case 1:
         if (machine(script, script->controller)->coord == NULL) {
