@@ -108,20 +108,9 @@ static void use(struct log *log) {
 
 static void start(struct disk *disk, struct clock *clock) {
     static const char *const directories[] = {ROOT};
-    struct log_config settings = test_log_config();
-    settings.segment_index_bytes = 4096; /* the disk in memory has no holes */
-    struct log_manager_config config = {
-        .directories = directories,
-        .directory_count = 1,
-        .broker_id = -1,
-        .defaults = settings,
-        .retention_check_ms = 300000,
-        .flush_check_ms = INT32_MAX,
-        .flush_offset_checkpoint_ms = 60000,
-        .start_offset_checkpoint_ms = 60000,
-        .high_watermark_checkpoint_ms = 5000,
-        .recovery_threads_per_directory = 1,
-    };
+    struct log_manager_config config = test_log_manager_config(directories, 1);
+    config.broker_id = -1;
+    config.defaults.segment_index_bytes = 4096; /* the disk in memory has no holes */
     struct log_manager *manager = NULL;
     char *message = NULL;
     if (log_manager_open(disk, clock, &config, &manager, &message) != 0) {
