@@ -16,18 +16,17 @@
  * producer once, in order, from the first on without a gap, and tells how old records were when they came. Status 1: it
  * has not. */
 #include <inttypes.h>
-#include <librdkafka/rdkafka.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #include "broker/base/bytes.h"
 #include "broker/base/check.h"
 #include "broker/base/crc32c.h"
+#include "tests/lib/rdkafka_client.h"
 
 #define VALUE_HEADER 24
 #define WARM_SECONDS 2 /* latencies of records due in them are not counted: connections, metadata */
@@ -54,20 +53,6 @@ struct tally {
 static void on_signal(int number) {
     (void)number;
     stopping = 1;
-}
-
-static int64_t now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
-static void set(rd_kafka_conf_t *conf, const char *key, const char *value) {
-    char why[256];
-    if (rd_kafka_conf_set(conf, key, value, why, sizeof why) != RD_KAFKA_CONF_OK) {
-        fprintf(stderr, "open_loop: %s\n", why);
-        exit(2);
-    }
 }
 
 static void on_delivery(rd_kafka_t *client, const rd_kafka_message_t *message, void *context) {
@@ -124,16 +109,6 @@ static void report(struct tally *tally, int64_t sent, double seconds) {
            (double)tally->longest_silence_end_ns / 1e9);
     print_latencies(tally->latencies, (size_t)tally->measured);
     printf("}\n");
-}
-
-static rd_kafka_t *client_of(rd_kafka_type_t type, rd_kafka_conf_t *conf) {
-    char why[256];
-    rd_kafka_t *client = rd_kafka_new(type, conf, why, sizeof why);
-    if (client == NULL) {
-        fprintf(stderr, "open_loop: %s\n", why);
-        exit(2);
-    }
-    return client;
 }
 
 /* Settings of librdkafka, of which those on the command line are the last word; which producer this is. */

@@ -12,15 +12,14 @@
  * the longest silence of each partition from then on is told; with BOUND_MS a longer one is a failure. Status 3 of a
  * producer: not everything was acknowledged, since the client went on asking a broker that it knows not to lead. */
 #include <inttypes.h>
-#include <librdkafka/rdkafka.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "broker/base/check.h"
+#include "tests/lib/rdkafka_client.h"
 
 #define PARTITIONS_MAX 256
 #define FLUSH_MS_MAX 120000
@@ -35,20 +34,6 @@ static void on_signal(int number) {
         asked = 1;
     } else {
         stopping = 1;
-    }
-}
-
-static int64_t now_ms(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-static void set(rd_kafka_conf_t *conf, const char *key, const char *value) {
-    char why[256];
-    if (rd_kafka_conf_set(conf, key, value, why, sizeof why) != RD_KAFKA_CONF_OK) {
-        fprintf(stderr, "witness: %s\n", why);
-        exit(2);
     }
 }
 
@@ -99,15 +84,9 @@ static bool sends_elsewhere(const char *json) {
 }
 
 static rd_kafka_t *open_client(rd_kafka_type_t type, rd_kafka_conf_t *conf) {
-    char why[256];
     set(conf, "statistics.interval.ms", "100");
     rd_kafka_conf_set_stats_cb(conf, on_statistics);
-    rd_kafka_t *client = rd_kafka_new(type, conf, why, sizeof why);
-    if (client == NULL) {
-        fprintf(stderr, "witness: %s\n", why);
-        exit(2);
-    }
-    return client;
+    return client_of(type, conf);
 }
 
 static int produce(char **args) {

@@ -6,15 +6,14 @@
  * Lines: "read P OFFSET TIME_MS", "committed P OFFSET TIME_MS" (the offset to go on at), "assigned COUNT TIME_MS" and
  * "revoked COUNT TIME_MS" with the partitions that came or went. */
 #include <inttypes.h>
-#include <librdkafka/rdkafka.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "broker/base/check.h"
+#include "tests/lib/rdkafka_client.h"
 
 #define PARTITIONS_MAX 64
 #define OFFSETS_MAX 1000000
@@ -29,20 +28,6 @@ static int uncommitted;
 static void on_signal(int number) {
     (void)number;
     stopping = 1;
-}
-
-static int64_t now_ms(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-static void set(rd_kafka_conf_t *conf, const char *key, const char *value) {
-    char why[256];
-    if (rd_kafka_conf_set(conf, key, value, why, sizeof why) != RD_KAFKA_CONF_OK) {
-        fprintf(stderr, "group_member: %s\n", why);
-        exit(2);
-    }
 }
 
 /* What has been read goes into a commit; what that says stands in the notes. A refused commit is no fault: another
@@ -95,7 +80,6 @@ static void on_rebalance(rd_kafka_t *client, rd_kafka_resp_err_t event, rd_kafka
 }
 
 static int join(int count, char **args) {
-    char why[256];
     char *topic = args[2];
     notes = fopen(args[3], "a");
     CHECK(notes != NULL);
@@ -123,8 +107,7 @@ static int join(int count, char **args) {
     }
     rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
     rd_kafka_conf_set_opaque(conf, topic);
-    rd_kafka_t *client = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
-    CHECK(client != NULL);
+    rd_kafka_t *client = client_of(RD_KAFKA_CONSUMER, conf);
     rd_kafka_poll_set_consumer(client);
     rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(topics, topic, RD_KAFKA_PARTITION_UA);
