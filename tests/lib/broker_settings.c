@@ -27,3 +27,15 @@ struct config *test_broker_config(const char *broker_id, const char *lines) {
     ck_assert_msg(test_broker_config_try(broker_id, lines, &config, &message) == 0, "%s", message);
     return config;
 }
+
+struct replica_manager_config test_replica_manager_config(int32_t broker_id) {
+    return (struct replica_manager_config){.broker_id = broker_id,
+                                           .inter_broker_listener = "PLAINTEXT",
+                                           .replica_lag_time_max_ms = 30000,
+                                           .fetch_wait_max_ms = 500,
+                                           .fetch_min_bytes = 1,
+                                           .fetch_max_bytes = 1048576,
+                                           .fetch_response_max_bytes = 10485760,
+                                           .fetch_backoff_ms = 1000,
+                                           .socket_timeout_ms = 30000};
+}

@@ -12,6 +12,7 @@
 #include "broker/base/errors.h"
 #include "generated/protocol/leader_and_isr.h"
 #include "generated/protocol/update_metadata.h"
+#include "tests/lib/broker_settings.h"
 #include "tests/lib/fake_cluster_internal.h"
 
 static void deliver(struct fake_cluster *cluster) {
@@ -84,38 +85,23 @@ void fake_broker_start(struct fake_cluster *cluster, int32_t broker_id) {
     struct fake_broker *broker = &cluster->brokers[broker_id];
     const char *const directories[] = {broker->directory, broker->spare_directory};
     char *message = NULL;
-    struct log_manager_config logs = {.directories = directories,
-                                      .directory_count = broker->spare_directory == NULL ? 1 : 2,
-                                      .broker_id = broker_id,
-                                      .defaults = test_log_config(),
-                                      .retention_check_ms = 300000,
-                                      .flush_check_ms = INT32_MAX,
-                                      .flush_offset_checkpoint_ms = 60000,
-                                      .start_offset_checkpoint_ms = 60000,
-                                      .high_watermark_checkpoint_ms = 5000,
-                                      .recovery_threads_per_directory = 1,
-                                      .topic_config = topic_config,
-                                      .high_watermark = high_watermark,
-                                      .on_directory_failed = directory_failed,
-                                      .on_future_settled = future_settled,
-                                      .on_future_read = future_read,
-                                      .context = broker};
+    struct log_manager_config logs = test_log_manager_config(directories, broker->spare_directory == NULL ? 1 : 2);
+    logs.broker_id = broker_id;
+    logs.topic_config = topic_config;
+    logs.high_watermark = high_watermark;
+    logs.on_directory_failed = directory_failed;
+    logs.on_future_settled = future_settled;
+    logs.on_future_read = future_read;
+    logs.context = broker;
     ck_assert_msg(log_manager_open(disk_posix(), &cluster->clock.base, &logs, &broker->logs, &message) == 0, "%s",
                   message);
     ck_assert_int_eq(log_manager_load(broker->logs, &message), 0);
-    struct replica_manager_config config = {.broker_id = broker_id,
-                                            .inter_broker_listener = "PLAINTEXT",
-                                            .replica_lag_time_max_ms = FAKE_LAG_MS,
-                                            .fetch_wait_max_ms = 500,
-                                            .fetch_min_bytes = 1,
-                                            .fetch_max_bytes = 1048576,
-                                            .fetch_response_max_bytes = 10485760,
-                                            .fetch_backoff_ms = 1000,
-                                            .socket_timeout_ms = 30000,
-                                            .rack = broker->rack,
-                                            .throttle = throttle_of,
-                                            .context = broker,
-                                            .rack_aware_selector = true};
+    struct replica_manager_config config = test_replica_manager_config(broker_id);
+    config.replica_lag_time_max_ms = FAKE_LAG_MS;
+    config.rack = broker->rack;
+    config.throttle = throttle_of;
+    config.context = broker;
+    config.rack_aware_selector = true;
     broker->image = image_create();
     broker->transport.ops = &fake_transport_ops;
     broker->sessions = fetch_sessions_create(10, 120000, (uint64_t)broker_id);

@@ -21,6 +21,7 @@
 #include "generated/protocol/update_metadata.h"
 #include "replication/controller_runtime.h"
 #include "replication/replica_manager.h"
+#include "tests/lib/broker_settings.h"
 #include "tests/lib/log_fixture.h"
 #include "tests/lib/memory_coord.h"
 #include "tests/lib/runner.h"
@@ -286,19 +287,9 @@ static inline void fixture_start(void) {
         log_manager_open(fixture_disk == NULL ? disk_posix() : fixture_disk, fx.clock, &logs, &fx.logs, &message), 0);
     ck_assert_int_eq(log_manager_load(fx.logs, &message), 0);
     fx.image = image_create();
-    struct replica_manager_config replicas = {
-        .broker_id = 1,
-        .inter_broker_listener = "PLAINTEXT",
-        .replica_lag_time_max_ms = 30000,
-        .fetch_wait_max_ms = 500,
-        .fetch_min_bytes = 1,
-        .fetch_max_bytes = 1048576,
-        .fetch_response_max_bytes = 10485760,
-        .fetch_backoff_ms = 1000,
-        .socket_timeout_ms = 30000,
-        .throttle = fixture_throttle,
-        .on_leadership = fixture_on_leadership,
-    };
+    struct replica_manager_config replicas = test_replica_manager_config(1);
+    replicas.throttle = fixture_throttle;
+    replicas.on_leadership = fixture_on_leadership;
     fx.replicas = replica_manager_create(&replicas, fx.clock, fx.logs, fx.image, &fx.transport);
     replica_manager_set_broker_epoch(fx.replicas, 5);
     struct group_runtime_config groups = fixture_groups();

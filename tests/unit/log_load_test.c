@@ -106,6 +106,18 @@ START_TEST(a_clean_close_lets_the_next_start_read_nothing) {
 }
 END_TEST
 
+static void check_producer(int32_t last_sequence) {
+    struct log_producer_state state;
+    ck_assert_int_eq(log_producer_state(log_, 5, &state), 0);
+    ck_assert_int_eq(state.last_sequence, last_sequence);
+}
+
+static void remove_snapshots(void) {
+    char *command = xasprintf("rm %s/*.snapshot", directory);
+    ck_assert_int_eq(system(command), 0);
+    free(command);
+}
+
 START_TEST(rule_30_a_snapshot_at_the_log_end_is_left_by_a_clean_close) {
     append_of_producer(30);
     int64_t last = base(log_->segment_count - 1);
@@ -113,18 +125,14 @@ START_TEST(rule_30_a_snapshot_at_the_log_end_is_left_by_a_clean_close) {
     close_it();
     ck_assert(exists(30, ".snapshot"));
     open_it(0, true);
-    struct log_producer_state state;
-    ck_assert_int_eq(log_producer_state(log_, 5, &state), 0);
-    ck_assert_int_eq(state.last_sequence, 29);
+    check_producer(29);
 }
 END_TEST
 
 START_TEST(rule_30_a_clean_log_without_any_snapshot_has_no_producers) {
     append_of_producer(30);
     close_it();
-    char *command = xasprintf("rm %s/*.snapshot", directory);
-    ck_assert_int_eq(system(command), 0);
-    free(command);
+    remove_snapshots();
     open_it(0, true);
     struct log_producer_state state;
     ck_assert_int_eq(log_producer_state(log_, 5, &state), ERR_NOT_FOUND);
@@ -135,13 +143,9 @@ END_TEST
 START_TEST(rule_30_after_a_crash_the_producers_come_back_from_the_batches) {
     append_of_producer(30);
     kill_it();
-    char *command = xasprintf("rm -f %s/*.snapshot", directory);
-    ck_assert_int_eq(system(command), 0);
-    free(command);
+    remove_snapshots();
     open_it(0, false);
-    struct log_producer_state state;
-    ck_assert_int_eq(log_producer_state(log_, 5, &state), 0);
-    ck_assert_int_eq(state.last_sequence, 29);
+    check_producer(29);
 }
 END_TEST
 
@@ -150,9 +154,7 @@ START_TEST(a_torn_snapshot_is_dropped_and_an_older_one_used) {
     close_it();
     cut(30, ".snapshot", 20);
     open_it(0, true);
-    struct log_producer_state state;
-    ck_assert_int_eq(log_producer_state(log_, 5, &state), 0);
-    ck_assert_int_eq(state.last_sequence, 29);
+    check_producer(29);
     ck_assert_int_gt(size_of(30, ".snapshot"), 20);
 }
 END_TEST

@@ -3,7 +3,6 @@
 #include "broker/dynamic_config.h"
 #include "broker/request/waiting_room.h"
 #include "broker/topic_config.h"
-#include "tests/lib/broker_settings.h"
 #include "tests/unit/dispatch_fixture.h"
 
 static struct config *config;
