@@ -7,7 +7,7 @@ EXPIRE := $(BUILD)/tests/expire
 # Never sanitized: they are witnesses, not the accused, and librdkafka is not instrumented.
 $(GROUP_MEMBER): tests/interop/group_member.c
 $(WITNESS): tests/integration/witness.c
-$(WITNESS) $(GROUP_MEMBER): broker/base/check.c
+$(WITNESS) $(GROUP_MEMBER): broker/base/check.c tests/lib/rdkafka_client.h
 	@mkdir -p $(@D)
 	@echo "CC   $@"
 	$(Q)$(CC) -std=gnu17 -g -O2 $(WARNINGS) -D_GNU_SOURCE -I. $(filter %.c,$^) -lrdkafka -o $@
