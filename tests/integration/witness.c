@@ -71,22 +71,6 @@ static int on_statistics(rd_kafka_t *client, char *json, size_t size, void *cont
     return 0;
 }
 
-/* Whether the client sends what a partition gets to another broker than the one it knows to lead it. Versions
- * before 2.1 do so for ever when leadership moves and one broker's metadata is behind another's: told of the new
- * leader, the former one and the new one again while they hand the partition from one of their threads to another, they
- * take the former one for a replica that it was told to prefer, and never leave it. */
-static bool sends_elsewhere(const char *json) {
-    int broker;
-    int leader;
-    for (const char *at = json; (at = strstr(at, "\"broker\":")) != NULL; at++) {
-        if (sscanf(at, "\"broker\":%d, \"leader\":%d", &broker, &leader) == 2 && broker >= 0 && leader >= 0 &&
-            broker != leader) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static rd_kafka_t *open_client(rd_kafka_type_t type, rd_kafka_conf_t *conf) {
     set(conf, "statistics.interval.ms", "100");
     rd_kafka_conf_set_stats_cb(conf, on_statistics);
@@ -138,7 +122,7 @@ static int produce(char **args) {
         /* What is still queued or in flight, for which partition and to whom, says where it hangs. */
         fprintf(stderr, "witness: not everything was acknowledged in %d s; the client says %s\n", FLUSH_MS_MAX / 1000,
                 last_statistics == NULL ? "nothing" : last_statistics);
-        is_misled = last_statistics != NULL && sends_elsewhere(last_statistics);
+        is_misled = last_statistics != NULL && goes_elsewhere(last_statistics);
     }
     printf("%" PRId64 " requests\n", requests_sent);
     return left == RD_KAFKA_RESP_ERR_NO_ERROR ? 0 : is_misled ? STATUS_MISLED : 1;

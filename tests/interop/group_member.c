@@ -19,11 +19,14 @@
 #define OFFSETS_MAX 1000000
 /* Records read before they are committed. */
 #define COMMIT_EVERY 20
+/* How long a partition may be on its way to another leader, before the client is taken to be misled. */
+#define MISLED_MS_MAX 5000
 
 static volatile sig_atomic_t stopping;
 static FILE *notes;
 static int64_t positions[PARTITIONS_MAX]; /* to be committed; -1: nothing new */
 static int uncommitted;
+static int64_t misled_since_ms; /* 0: it is not */
 
 static void on_signal(int number) {
     (void)number;
@@ -79,6 +82,44 @@ static void on_rebalance(rd_kafka_t *client, rd_kafka_resp_err_t event, rd_kafka
     }
 }
 
+static int on_statistics(rd_kafka_t *client, char *json, size_t size, void *context) {
+    (void)client, (void)size, (void)context;
+    if (!goes_elsewhere(json)) {
+        misled_since_ms = 0;
+    } else if (misled_since_ms == 0) {
+        misled_since_ms = now_ms();
+    }
+    return 0;
+}
+
+/* Reads and commits until it is told to stop, or the client no longer finds a leader. */
+static void take_part(rd_kafka_conf_t *conf, char *topic) {
+    rd_kafka_t *client = client_of(RD_KAFKA_CONSUMER, conf);
+    rd_kafka_poll_set_consumer(client);
+    rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(topics, topic, RD_KAFKA_PARTITION_UA);
+    CHECK(rd_kafka_subscribe(client, topics) == RD_KAFKA_RESP_ERR_NO_ERROR);
+    rd_kafka_topic_partition_list_destroy(topics);
+    misled_since_ms = 0;
+    while (!stopping && (misled_since_ms == 0 || now_ms() - misled_since_ms < MISLED_MS_MAX)) {
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(client, 100);
+        if (message != NULL && message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+            CHECK(message->partition < PARTITIONS_MAX);
+            fprintf(notes, "read %" PRId32 " %" PRId64 " %" PRId64 "\n", message->partition, message->offset, now_ms());
+            positions[message->partition] = message->offset + 1;
+            uncommitted++;
+        }
+        if (uncommitted >= COMMIT_EVERY || (message == NULL && uncommitted > 0)) {
+            commit(client, topic);
+        }
+        if (message != NULL) {
+            rd_kafka_message_destroy(message);
+        }
+    }
+    rd_kafka_consumer_close(client); /* revokes, and thereby commits */
+    rd_kafka_destroy(client);
+}
+
 static int join(int count, char **args) {
     char *topic = args[2];
     notes = fopen(args[3], "a");
@@ -99,6 +140,7 @@ static int join(int count, char **args) {
     /* A request given to a connection in the moment its broker dies stays there for this time, twice over with its
      * retries, and keeps librdkafka from asking anybody else: with 60 s, its default, for three minutes. */
     set(conf, "socket.timeout.ms", "6000");
+    set(conf, "statistics.interval.ms", "1000");
     for (int i = 4; i < count; i++) {
         char *value = strchr(args[i], '=');
         CHECK(value != NULL);
@@ -107,29 +149,13 @@ static int join(int count, char **args) {
     }
     rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
     rd_kafka_conf_set_opaque(conf, topic);
-    rd_kafka_t *client = client_of(RD_KAFKA_CONSUMER, conf);
-    rd_kafka_poll_set_consumer(client);
-    rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_list_add(topics, topic, RD_KAFKA_PARTITION_UA);
-    CHECK(rd_kafka_subscribe(client, topics) == RD_KAFKA_RESP_ERR_NO_ERROR);
-    rd_kafka_topic_partition_list_destroy(topics);
+    rd_kafka_conf_set_stats_cb(conf, on_statistics);
+    take_part(rd_kafka_conf_dup(conf), topic);
     while (!stopping) {
-        rd_kafka_message_t *message = rd_kafka_consumer_poll(client, 100);
-        if (message != NULL && message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
-            CHECK(message->partition < PARTITIONS_MAX);
-            fprintf(notes, "read %" PRId32 " %" PRId64 " %" PRId64 "\n", message->partition, message->offset, now_ms());
-            positions[message->partition] = message->offset + 1;
-            uncommitted++;
-        }
-        if (uncommitted >= COMMIT_EVERY || (message == NULL && uncommitted > 0)) {
-            commit(client, topic);
-        }
-        if (message != NULL) {
-            rd_kafka_message_destroy(message);
-        }
+        fprintf(stderr, "group_member: misled about a leader; beginning anew\n");
+        take_part(rd_kafka_conf_dup(conf), topic);
     }
-    rd_kafka_consumer_close(client); /* revokes, and thereby commits */
-    rd_kafka_destroy(client);
+    rd_kafka_conf_destroy(conf);
     fclose(notes);
     return 0;
 }

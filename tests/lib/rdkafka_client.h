@@ -4,9 +4,11 @@
 
 #include <errno.h>
 #include <librdkafka/rdkafka.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 static inline int64_t now_ns(void) {
@@ -39,6 +41,22 @@ static inline rd_kafka_t *client_of(rd_kafka_type_t type, rd_kafka_conf_t *conf)
         refused(why);
     }
     return client;
+}
+
+/* Whether the client asks, for some partition, another broker than the one it knows to lead it. Versions before 2.1 do
+ * so for ever when leadership moves and one broker's metadata is behind another's: told of the new leader, the former
+ * one and the new one again while they hand the partition from one of their threads to another, they take the former
+ * one for a replica that it was told to prefer, and never leave it. */
+static inline bool goes_elsewhere(const char *json) {
+    int broker;
+    int leader;
+    for (const char *at = json; (at = strstr(at, "\"broker\":")) != NULL; at++) {
+        if (sscanf(at, "\"broker\":%d, \"leader\":%d", &broker, &leader) == 2 && broker >= 0 && leader >= 0 &&
+            broker != leader) {
+            return true;
+        }
+    }
+    return false;
 }
 
 #endif
