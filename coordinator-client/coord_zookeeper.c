@@ -28,7 +28,7 @@
 
 #ifdef __SANITIZE_ADDRESS__
 /* What the library drops as it closes it neither calls back nor frees (ZOOKEEPER-2894). The leak check asks here what
- * it shall not count. */
+ * it shall not count. A handle that we forgot would not be counted either; its threads and its socket tell of it. */
 const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void) {
     return "leak:libzookeeper_mt\n";
