@@ -162,17 +162,22 @@ START_TEST(rule_11_the_last_member_of_an_in_sync_set_stays_in_it) {
 }
 END_TEST
 
-START_TEST(rule_12_an_unclean_leader_is_alone_in_its_set_and_recovering_until_a_follower_joins) {
-    world_start(world, 1, &config);
-    world_put(world, "/config/topics/t", "{\"version\":1,\"config\":{\"unclean.leader.election.enable\":\"true\"}}");
-    world_put(world, "/brokers/topics/t", TEST_TOPIC("\"0\":[3,2]"));
-    world_settle(world);
+/* Broker 2 is back, and not in sync with broker 3, which is gone. */
+static void lose_in_sync_set(void) {
     remove_broker(2);
     world_settle(world);
     remove_broker(3);
     world_settle(world);
     world_register(world, 2);
     world_settle(world);
+}
+
+START_TEST(rule_12_an_unclean_leader_is_alone_in_its_set_and_recovering_until_a_follower_joins) {
+    world_start(world, 1, &config);
+    world_put(world, "/config/topics/t", "{\"version\":1,\"config\":{\"unclean.leader.election.enable\":\"true\"}}");
+    world_put(world, "/brokers/topics/t", TEST_TOPIC("\"0\":[3,2]"));
+    world_settle(world);
+    lose_in_sync_set();
     const char *state = world_text(world, STATE(0));
     ck_assert_ptr_nonnull(strstr(state, "\"isr\":[2]"));
     ck_assert_ptr_nonnull(strstr(state, "\"leader_recovery_state\":1"));
@@ -490,17 +495,6 @@ START_TEST(the_rebalancing_timer_moves_leadership_back_when_too_much_is_elsewher
 }
 END_TEST
 
-/* Broker 2 is back, and not in sync with broker 3, which is gone. */
-static void lose_in_sync_set(void) {
-    remove_broker(2);
-    world_settle(world);
-    remove_broker(3);
-    world_settle(world);
-    world_register(world, 2);
-    world_settle(world);
-    assert_state(STATE(0), "\"leader\":-1");
-}
-
 START_TEST(unclean_election_switched_on_for_a_topic_or_for_all_elects_at_once) {
     for (int is_default = 0; is_default < 2; is_default++) {
         tear_down();
@@ -508,6 +502,7 @@ START_TEST(unclean_election_switched_on_for_a_topic_or_for_all_elects_at_once) {
         world_start(world, 1, &config);
         world_put_topic(world, TEST_TOPIC("\"0\":[3,2]"));
         lose_in_sync_set();
+        assert_state(STATE(0), "\"leader\":-1");
         struct controller_event event = {.type = CONTROLLER_EVENT_UNCLEAN_ENABLED, .path = STR_NULL};
         if (is_default) {
             event.is_unclean_default = true;
@@ -530,6 +525,7 @@ START_TEST(a_topic_that_forbids_unclean_election_is_not_elected_by_the_default) 
     world_put(world, "/brokers/topics/t", TEST_TOPIC("\"0\":[3,2]"));
     world_settle(world);
     lose_in_sync_set();
+    assert_state(STATE(0), "\"leader\":-1");
     world_put(world, "/config/topics/t", "garbage"); /* nobody knows: no data is given up */
     remove_broker(2);
     world_register(world, 2);
