@@ -137,8 +137,8 @@ static int join(int count, char **args) {
     set(conf, "topic.metadata.refresh.interval.ms", "3000");
     set(conf, "session.timeout.ms", "10000");
     set(conf, "heartbeat.interval.ms", "500");
-    /* A request given to a connection in the moment its broker dies stays there for this time, twice over with its
-     * retries, and keeps librdkafka from asking anybody else: with 60 s, its default, for three minutes. */
+    /* A request given to a connection in the moment its broker dies stays there for this time, is given to it twice
+     * more, and keeps librdkafka from asking anybody else: with 60 s, its default, for three minutes. */
     set(conf, "socket.timeout.ms", "6000");
     set(conf, "statistics.interval.ms", "1000");
     for (int i = 4; i < count; i++) {
@@ -150,10 +150,8 @@ static int join(int count, char **args) {
     rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
     rd_kafka_conf_set_opaque(conf, topic);
     rd_kafka_conf_set_stats_cb(conf, on_statistics);
-    take_part(rd_kafka_conf_dup(conf), topic);
-    while (!stopping) {
+    for (take_part(rd_kafka_conf_dup(conf), topic); !stopping; take_part(rd_kafka_conf_dup(conf), topic)) {
         fprintf(stderr, "group_member: misled about a leader; beginning anew\n");
-        take_part(rd_kafka_conf_dup(conf), topic);
     }
     rd_kafka_conf_destroy(conf);
     fclose(notes);
