@@ -294,6 +294,67 @@ int16_t partition_runtime_check_epoch(const struct partition_runtime *partition,
     return must_lead && partition->core.role != PARTITION_LEADER ? KAFKA_NOT_LEADER_OR_FOLLOWER : KAFKA_NONE;
 }
 
+/* May a batch be appended here, now? */
+static int16_t check_append(struct replica_manager *manager, struct str topic, int32_t partition, int16_t required_acks,
+                            struct partition_runtime **ret_partition) {
+    int16_t error = replica_manager_partition(manager, topic, partition, ret_partition);
+    if (error == KAFKA_NONE) {
+        error = partition_runtime_check_epoch(*ret_partition, -1, true);
+    }
+    if (error == KAFKA_NONE && required_acks == -1 && !partition_has_enough_replicas(&(*ret_partition)->core)) {
+        error = KAFKA_NOT_ENOUGH_REPLICAS;
+    }
+    return error;
+}
+
+static void append_to_log(struct partition_runtime *partition, struct slice records, enum log_append_origin origin,
+                          int16_t request_version, struct log_append_info *ret_info) {
+    int error = log_append_as_leader(partition->log, records, partition->core.leader_epoch, origin, request_version,
+                                     clock_wall_ms(partition->manager->clock), ret_info);
+    if (error != 0) {
+        ret_info->error_code = KAFKA_STORAGE_ERROR;
+        partition_runtime_fail(partition, error);
+        return;
+    }
+    int64_t added = log_end_offset(partition->log) - partition->core.log_end;
+    if (added != 0) {
+        partition_runtime_count_appended(partition, true, added, records.size);
+        struct partition_event event = partition_runtime_event(partition, PARTITION_LEADER_APPENDED);
+        event.log.log_end = log_end_offset(partition->log);
+        partition_runtime_apply(partition, &event);
+    }
+}
+
+/* Whether the order of this producer's batches is the log's affair. */
+static bool log_knows_producer(const struct partition_runtime *partition, int64_t producer_id) {
+    struct log_producer_state state;
+    return partition != NULL && partition->log != NULL &&
+           log_producer_state(partition->log, producer_id, &state) == 0 && state.producer_epoch >= 0;
+}
+
+/* Whether a batch would go before one of the same producer that was refused (refused_batches.h). */
+static bool overtakes(struct replica_manager *manager, const struct partition_runtime *partition,
+                      struct slice records) {
+    struct batch_place place;
+    if (manager->refused.items == NULL || !batch_place_read(records, &place)) {
+        return false;
+    }
+    struct str topic = str_from(partition->topic);
+    if (log_knows_producer(partition, place.producer_id)) {
+        refused_batches_forget(&manager->refused, topic, partition->index, place.producer_id);
+        return false;
+    }
+    return refused_batches_precede(&manager->refused, topic, partition->index, &place, clock_now_ms(manager->clock));
+}
+
+static void note_refusal(struct replica_manager *manager, struct str topic, int32_t index,
+                         const struct partition_runtime *partition, struct slice records) {
+    struct batch_place place;
+    if (batch_place_read(records, &place) && !log_knows_producer(partition, place.producer_id)) {
+        refused_batches_note(&manager->refused, topic, index, &place, clock_now_ms(manager->clock));
+    }
+}
+
 void replica_manager_append(struct replica_manager *manager, struct str topic, int32_t partition, struct slice records,
                             int16_t required_acks, enum log_append_origin origin, int16_t request_version,
                             struct log_append_info *ret_info, struct partition_runtime **ret_partition) {
@@ -303,30 +364,18 @@ void replica_manager_append(struct replica_manager *manager, struct str topic, i
                                          .log_append_time_ms = -1,
                                          .log_start_offset = -1,
                                          .record_error_index = -1};
-    ret_info->error_code = replica_manager_partition(manager, topic, partition, &found);
+    ret_info->error_code = check_append(manager, topic, partition, required_acks, &found);
     *ret_partition = found;
+    bool is_client = origin == LOG_ORIGIN_CLIENT;
+    if (ret_info->error_code == KAFKA_NONE && is_client && overtakes(manager, found, records)) {
+        ret_info->error_code = KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER;
+        ret_info->error_message = "An earlier batch of this producer was refused and has not come again";
+    }
     if (ret_info->error_code == KAFKA_NONE) {
-        ret_info->error_code = partition_runtime_check_epoch(found, -1, true);
+        append_to_log(found, records, origin, request_version, ret_info);
     }
-    if (ret_info->error_code != KAFKA_NONE) {
-        return;
-    }
-    if (required_acks == -1 && !partition_has_enough_replicas(&found->core)) {
-        ret_info->error_code = KAFKA_NOT_ENOUGH_REPLICAS;
-        return;
-    }
-    int error = log_append_as_leader(found->log, records, found->core.leader_epoch, origin, request_version,
-                                     clock_wall_ms(manager->clock), ret_info);
-    if (error != 0) {
-        ret_info->error_code = KAFKA_STORAGE_ERROR;
-        partition_runtime_fail(found, error);
-        return;
-    }
-    if (log_end_offset(found->log) != found->core.log_end) {
-        partition_runtime_count_appended(found, true, log_end_offset(found->log) - found->core.log_end, records.size);
-        struct partition_event event = partition_runtime_event(found, PARTITION_LEADER_APPENDED);
-        event.log.log_end = log_end_offset(found->log);
-        partition_runtime_apply(found, &event);
+    if (is_client && kafka_error_is_retriable(ret_info->error_code)) {
+        note_refusal(manager, topic, partition, found, records);
     }
 }
 

@@ -43,6 +43,7 @@ void replica_manager_destroy(struct replica_manager *manager) {
     }
     fetcher_runtime_destroy_all(manager);
     alter_partition_manager_destroy(manager->alter);
+    refused_batches_deinit(&manager->refused);
     free(manager->peers);
     free(manager);
 }

@@ -4,6 +4,7 @@
 
 #include "replication/alter_partition_manager.h"
 #include "replication/partition_runtime.h"
+#include "replication/refused_batches.h"
 #include "replication/replica_manager.h"
 #include "replication/throttle.h"
 
@@ -45,6 +46,7 @@ struct replica_manager {
     int32_t slots_used;                /* moves that copy, config.log_moves_max at most */
     struct timer move_timer;
     struct offset_call *offset_calls; /* under way */
+    struct refused_batches refused;   /* of producers our logs do not know */
     struct alter_partition_manager *alter;
     struct topic_traffic *topic_traffic; /* uthash by topic */
     struct traffic traffic;

@@ -35,6 +35,9 @@ finish() {
 }
 trap finish EXIT
 
+# each_acknowledged FILE PARTITIONS: the witness that writes FILE heard of something in each partition.
+each_acknowledged() { [ "$(awk '$1 == "ok" {print $2}' "$1" 2>/dev/null | sort -u | wc -l)" -eq "$2" ]; }
+
 # holds SENTENCE COMMAND...: runs it; output is shown only on failure.
 holds() {
     local sentence=$1 output
