@@ -336,15 +336,21 @@ static bool log_knows_producer(const struct partition_runtime *partition, int64_
 static bool overtakes(struct replica_manager *manager, const struct partition_runtime *partition,
                       struct slice records) {
     struct batch_place place;
-    if (manager->refused.items == NULL || !batch_place_read(records, &place)) {
-        return false;
+#ifdef MUTANT_M39 /* takes a new producer's batch before the one that was refused */
+    return false;
+#endif
+    return manager->refused.items != NULL && batch_place_read(records, &place) &&
+           !log_knows_producer(partition, place.producer_id) &&
+           refused_batches_precede(&manager->refused, str_from(partition->topic), partition->index, &place,
+                                   clock_now_ms(manager->clock));
+}
+
+static void note_taken(struct partition_runtime *partition, struct slice records) {
+    struct refused_batches *refused = &partition->manager->refused;
+    struct batch_place place;
+    if (refused->items != NULL && batch_place_read(records, &place)) {
+        refused_batches_forget(refused, str_from(partition->topic), partition->index, place.producer_id);
     }
-    struct str topic = str_from(partition->topic);
-    if (log_knows_producer(partition, place.producer_id)) {
-        refused_batches_forget(&manager->refused, topic, partition->index, place.producer_id);
-        return false;
-    }
-    return refused_batches_precede(&manager->refused, topic, partition->index, &place, clock_now_ms(manager->clock));
 }
 
 static void note_refusal(struct replica_manager *manager, struct str topic, int32_t index,
@@ -374,7 +380,9 @@ void replica_manager_append(struct replica_manager *manager, struct str topic, i
     if (ret_info->error_code == KAFKA_NONE) {
         append_to_log(found, records, origin, request_version, ret_info);
     }
-    if (is_client && kafka_error_is_retriable(ret_info->error_code)) {
+    if (is_client && ret_info->error_code == KAFKA_NONE) {
+        note_taken(found, records);
+    } else if (is_client && kafka_error_is_retriable(ret_info->error_code)) {
         note_refusal(manager, topic, partition, found, records);
     }
 }

@@ -106,3 +106,17 @@ void refused_batches_forget(struct refused_batches *refused, struct str topic, i
         drop(refused, item);
     }
 }
+
+void refused_batches_forget_all(struct refused_batches *refused, struct str topic, int32_t partition) {
+    struct key key;
+    struct refused_batch *item;
+    struct refused_batch *after;
+    if (refused->items == NULL || !make_key(topic, partition, 0, &key)) {
+        return;
+    }
+    HASH_ITER(hh, refused->items, item, after) {
+        if (item->key.size == key.size && memcmp(item->key.bytes, key.bytes, key.size - sizeof(int64_t)) == 0) {
+            drop(refused, item);
+        }
+    }
+}

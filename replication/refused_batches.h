@@ -43,6 +43,8 @@ void refused_batches_note(struct refused_batches *refused, struct str topic, int
 /* Whether an earlier batch of the same producer and epoch was refused here and has not been taken since. */
 bool refused_batches_precede(struct refused_batches *refused, struct str topic, int32_t partition,
                              const struct batch_place *place, int64_t now_ms);
+/* The topic is deleted; another may come under its name, to which what was refused before means nothing. */
+void refused_batches_forget_all(struct refused_batches *refused, struct str topic, int32_t partition);
 /* The log knows the producer now, and keeps its order itself. */
 void refused_batches_forget(struct refused_batches *refused, struct str topic, int32_t partition, int64_t producer_id);
 

@@ -516,6 +516,9 @@ static void set_partition(struct replica_manager *manager, const char *topic, st
                                          .offline_count = MAX(state->offline_replicas_count, 0)};
     image_set_partition(manager->image, topic, topic_id, &told);
     replica_manager_drop_stray(manager, topic, topic_id, stamp, &told);
+    if (told.leader == IMAGE_LEADER_DURING_DELETE) {
+        refused_batches_forget_all(&manager->refused, str_from(topic), told.partition);
+    }
 }
 
 int16_t replica_manager_update_metadata(struct replica_manager *manager, const struct update_metadata_request *request,

@@ -39,6 +39,9 @@ struct client_partition {
     int32_t next_sequence; /* goes on when the topic is replaced: what was under way may have come to the new one */
     int32_t batch_count;   /* records of the batch under way, 0 none */
     int32_t attempts;      /* to send it */
+    int16_t epochs_begun;  /* since the producer id was given */
+    int32_t behind_count;  /* records of the batch that was sent right behind it, 0 none; it is the next one */
+    bool is_behind_in_flight;
     /* consumer */
     int64_t position;
     int64_t resume_ms;

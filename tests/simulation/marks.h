@@ -26,6 +26,8 @@
     X(SESSION_LOST, 100, "fetch session unknown to the leader")                                                        \
     X(SESSION_INCREMENTAL, 1000, "consumer read by an incremental session")                                            \
     X(RETRY_ACKNOWLEDGED, 100, "a retried batch acknowledged")                                                         \
+    X(OVERTAKING_REFUSED, 2, "a batch refused because one before it was")                                              \
+    X(BATCHES_GIVEN_UP, 20, "batches given up, as a loaded log knows the last one only")                               \
     X(START_RAISED, 50, "log start raised")                                                                            \
     X(CONSUMER_RESET, 5, "a consumer began anew at the log start")                                                     \
     X(TOPIC_RECREATED, 50, "topic deleted and made again")                                                             \

@@ -67,6 +67,21 @@ START_TEST(a_refusal_is_forgotten_when_nothing_sent_before_it_can_arrive_any_mor
 }
 END_TEST
 
+START_TEST(what_was_refused_for_a_topic_that_is_deleted_is_forgotten) {
+    struct batch_place it = place(1, 0, 0);
+    refused_batches_forget_all(&refused, T, 0);
+    note(1, 0, 0, 0);
+    note(2, 0, 0, 0);
+    refused_batches_note(&refused, T, 1, &it, 0);
+    refused_batches_note(&refused, STR_LITERAL("tt"), 0, &it, 0);
+    refused_batches_forget_all(&refused, T, 0);
+    ck_assert(!is_preceded(T, 0, place(1, 0, 1), 0));
+    ck_assert(!is_preceded(T, 0, place(2, 0, 1), 0));
+    ck_assert(is_preceded(T, 1, place(1, 0, 1), 0));
+    ck_assert(is_preceded(STR_LITERAL("tt"), 0, place(1, 0, 1), 0));
+}
+END_TEST
+
 START_TEST(beyond_the_bound_the_oldest_refusals_are_forgotten) {
     for (int64_t id = 0; id < REFUSED_BATCHES_MAX; id++) {
         note(id, 0, 0, 0);
@@ -195,6 +210,7 @@ int main(void) {
     static const struct test tests[] = {
         TEST(the_lowest_refused_sequence_counts_for_its_producer_epoch_and_partition_only),
         TEST(a_refusal_is_forgotten_when_nothing_sent_before_it_can_arrive_any_more),
+        TEST(what_was_refused_for_a_topic_that_is_deleted_is_forgotten),
         TEST(beyond_the_bound_the_oldest_refusals_are_forgotten),
         TEST(a_batch_does_not_go_before_one_that_came_when_the_topic_was_not_known_yet),
         TEST(a_batch_does_not_go_before_one_that_came_when_another_led),
