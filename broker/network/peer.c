@@ -1,11 +1,6 @@
 /* Connections to other brokers. A request is one allocation that is kept for the next; answers are read into pooled
  * buffers. Whatever ends without an answer is delivered by a posted task, so that no callback runs inside a send. */
-#include "broker/network/peer.h"
-
 #include <errno.h>
-#include <ev.h>
-#include <netdb.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -15,11 +10,8 @@
 
 #include "broker/base/check.h"
 #include "broker/base/errors.h"
-#include "broker/base/repeat.h"
 #include "broker/base/trace.h"
-#include "broker/network/frame_pool.h"
-#include "broker/network/reach.h"
-#include "broker/protocol/frame.h"
+#include "broker/network/peer_internal.h"
 #include "broker/protocol/header.h"
 
 #define AREA "kafka.network.SocketServer"
@@ -29,74 +21,7 @@
 #define CALL_POOL_MAX 64
 #define CALL_KEEP_MAX_BYTES ((size_t)256 * 1024)
 
-/* One request under way. */
-struct call {
-    struct call *next;
-    struct call *prev;
-    transport_answer *on_answer;
-    void *context;
-    int64_t deadline_ms;
-    int32_t correlation_id;
-    int16_t api_key;
-    int16_t api_version;
-    int error; /* once ended without an answer */
-    uint8_t *frame;
-    size_t frame_size;
-    size_t frame_capacity;
-};
-
-enum peer_state { PEER_RESOLVING, PEER_CONNECTING, PEER_CONNECTED, PEER_CLOSED };
-
-struct peer {
-    struct peer *next;
-    struct peer *prev;
-    struct peers *peers;
-    int32_t broker_id;
-    enum transport_channel channel;
-    char *host;
-    int32_t port;
-    enum peer_state state;
-    struct addrinfo *addresses;
-    struct addrinfo *address;   /* the next one to try */
-    int32_t untried_count;      /* of the addresses */
-    int descriptor;             /* -1: none */
-    struct timer connect_timer; /* while an attempt lasts */
-    ev_io read_watcher;
-    ev_io write_watcher;
-    struct timer timer; /* next deadline of a call, or idleness */
-    struct call *calls; /* utlist, oldest first */
-    struct call *unsent;
-    size_t unsent_at; /* bytes of `unsent` that are out */
-    int32_t call_count;
-    int32_t next_correlation_id;
-    int64_t last_active_ms;
-    struct frame_reader reader;
-    struct frame_buffer *partial;
-    int32_t references;
-};
-
-struct peers {
-    struct transport transport;
-    struct loop *loop;
-    struct clock *clock;
-    struct peers_config config;
-    struct peer *list; /* a handful: brokers times channels */
-    struct call *ended;
-    struct call *free_calls;
-    int32_t free_call_count;
-    struct reach reach;
-    struct frame_pool pool;
-    struct frame_buffer *read_buffer;
-    int32_t calls_alive;
-    int32_t references; /* peers alive */
-    bool is_posted;
-    bool is_closed;
-};
-
-static void peer_fail(struct peer *peer, int error, struct call *timed_out);
-static void connect_failed(struct peer *peer);
-
-static void peer_unref(struct peer *peer) {
+void peer_unref(struct peer *peer) {
     if (--peer->references > 0) {
         return;
     }
@@ -188,7 +113,7 @@ static void on_peer_timer(struct timer *timer) {
     }
 }
 
-static void close_socket(struct peer *peer) {
+void peer_close_socket(struct peer *peer) {
     struct ev_loop *ev = loop_ev(peer->peers->loop);
     timer_stop(peer->peers->clock, &peer->connect_timer);
     if (peer->descriptor >= 0 && peer->calls != NULL) {
@@ -205,8 +130,7 @@ static void close_socket(struct peer *peer) {
     }
 }
 
-/* The end of a connection: every call ends in order, the one that timed out with that. */
-static void peer_fail(struct peer *peer, int error, struct call *timed_out) {
+void peer_fail(struct peer *peer, int error, struct call *timed_out) {
     struct peers *peers = peer->peers;
     if (peer->state == PEER_CLOSED) {
         return;
@@ -214,7 +138,7 @@ static void peer_fail(struct peer *peer, int error, struct call *timed_out) {
     if (peer->state == PEER_CONNECTING && timed_out != NULL) {
         reach_note_failure(&peers->reach, peer->broker_id, peer->channel);
     }
-    close_socket(peer);
+    peer_close_socket(peer);
     timer_stop(peers->clock, &peer->timer);
     peer->partial = frame_buffer_unref(peer->partial);
     if (peer->state != PEER_RESOLVING && peer->addresses != NULL) {
@@ -356,26 +280,12 @@ static void on_peer_readable(struct ev_loop *ev, ev_io *watcher, int events) {
 }
 
 static void on_peer_writable(struct ev_loop *ev, ev_io *watcher, int events) {
+    (void)ev;
     (void)events;
     struct peer *peer = CONTAINER_OF(watcher, struct peer, write_watcher);
     peer->references++;
     if (peer->state == PEER_CONNECTING) {
-        int error = 0;
-        socklen_t size = sizeof error;
-        ev_io_stop(ev, watcher);
-        if (getsockopt(peer->descriptor, SOL_SOCKET, SO_ERROR, &error, &size) != 0 || error != 0) {
-            connect_failed(peer);
-        } else {
-            timer_stop(peer->peers->clock, &peer->connect_timer);
-            if (reach_note_success(&peer->peers->reach, peer->broker_id, peer->channel)) {
-                trace_info(AREA, "Connection to node %d (%s:%d) is established again", peer->broker_id, peer->host,
-                           peer->port);
-            }
-            peer->state = PEER_CONNECTED;
-            freeaddrinfo(peer->addresses);
-            peer->addresses = NULL;
-            ev_io_start(ev, &peer->read_watcher);
-        }
+        peer_take_connect_result(peer);
     }
     if (peer->state == PEER_CONNECTED) {
         peer_send(peer);
@@ -383,93 +293,10 @@ static void on_peer_writable(struct ev_loop *ev, ev_io *watcher, int events) {
     peer_unref(peer);
 }
 
-static void tell_unreached(struct peer *peer, int reason, const char *what) {
-    struct peers *peers = peer->peers;
-    int64_t untold;
-    char text[REPEAT_TEXT_SIZE];
-    if (reach_tell_failure(&peers->reach, peer->broker_id, peer->channel, reason, clock_now_ms(peers->clock),
-                           &untold)) {
-        trace_info(AREA, "Connection to node %d (%s:%d) could not be established%s%s", peer->broker_id, peer->host,
-                   peer->port, what, repeat_text(untold, text));
-    }
-}
-
-static void on_connect_timer(struct timer *timer) {
-    struct peer *peer = CONTAINER_OF(timer, struct peer, connect_timer);
-    tell_unreached(peer, ERR_TIMED_OUT, " in time");
-    connect_failed(peer);
-}
-
-/* Tries the addresses in turn, each once. One that drops what it is sent is given up after a while: the kernel would
- * try on for two minutes, longer than any request waits. */
-static void connect_next(struct peer *peer) {
-    struct peers *peers = peer->peers;
-    while (peer->untried_count > 0) {
-        const struct addrinfo *address = peer->address;
-        peer->address = address->ai_next != NULL ? address->ai_next : peer->addresses;
-        peer->untried_count--;
-        peer->descriptor = reach_connect(address, peers->config.socket_receive_buffer_bytes);
-        if (peer->descriptor < 0) {
-            reach_note_failure(&peers->reach, peer->broker_id, peer->channel);
-            continue;
-        }
-        ev_io_init(&peer->read_watcher, on_peer_readable, peer->descriptor, EV_READ);
-        ev_io_init(&peer->write_watcher, on_peer_writable, peer->descriptor, EV_WRITE);
-        ev_io_start(loop_ev(peers->loop), &peer->write_watcher);
-        if (peers->config.connection_setup_timeout_ms > 0) {
-            timer_start(peers->clock, &peer->connect_timer,
-                        reach_timeout_ms(&peers->reach, peer->broker_id, peer->channel,
-                                         peers->config.connection_setup_timeout_ms,
-                                         peers->config.connection_setup_timeout_max_ms),
-                        on_connect_timer);
-        }
-        return;
-    }
-    tell_unreached(peer, ERR_DISCONNECTED, "");
-    peer_fail(peer, ERR_DISCONNECTED, NULL);
-}
-
-static void connect_failed(struct peer *peer) {
-    reach_note_failure(&peer->peers->reach, peer->broker_id, peer->channel);
-    close_socket(peer);
-    connect_next(peer);
-}
-
-/* Begins with the address after those that failed before; a request's time may be over before all have been tried. */
-static void connect_first(struct peer *peer) {
-    peer->state = PEER_CONNECTING;
-    for (const struct addrinfo *info = peer->addresses; info != NULL; info = info->ai_next) {
-        peer->untried_count++;
-    }
-    peer->address = peer->addresses;
-    if (peer->untried_count > 0) {
-        int32_t skip = reach_start(&peer->peers->reach, peer->broker_id, peer->channel) % peer->untried_count;
-        for (; skip > 0; skip--) {
-            peer->address = peer->address->ai_next;
-        }
-    }
-    connect_next(peer);
-}
-
-/* On a worker: names may take the resolver's time. */
-static void resolve(void *context) {
-    struct peer *peer = context;
-    peer->addresses = reach_lookup(peer->host, peer->port, AI_ADDRCONFIG);
-    if (peer->addresses == NULL) {
-        peer->addresses = reach_lookup(peer->host, peer->port, 0);
-    }
-}
-
-static void on_resolved(void *context) {
-    struct peer *peer = context;
-    if (peer->state == PEER_CLOSED) {
-        if (peer->addresses != NULL) {
-            freeaddrinfo(peer->addresses);
-        }
-    } else {
-        connect_first(peer);
-    }
-    peer_unref(peer);
+void peer_watch(struct peer *peer) {
+    ev_io_init(&peer->read_watcher, on_peer_readable, peer->descriptor, EV_READ);
+    ev_io_init(&peer->write_watcher, on_peer_writable, peer->descriptor, EV_WRITE);
+    ev_io_start(loop_ev(peer->peers->loop), &peer->write_watcher);
 }
 
 static struct peer *peer_open(struct peers *peers, const struct transport_request *request) {
@@ -485,17 +312,6 @@ static struct peer *peer_open(struct peers *peers, const struct transport_reques
     frame_reader_init(&peer->reader, PEER_ANSWER_MAX_BYTES);
     DL_APPEND(peers->list, peer);
     return peer;
-}
-
-static void peer_start(struct peer *peer) {
-    peer->addresses = reach_lookup(peer->host, peer->port, AI_NUMERICHOST);
-    if (peer->addresses != NULL) {
-        connect_first(peer);
-        return;
-    }
-    peer->state = PEER_RESOLVING;
-    peer->references++;
-    clock_spawn(peer->peers->clock, resolve, on_resolved, peer);
 }
 
 static struct peer *peer_find(struct peers *peers, int32_t broker_id, enum transport_channel channel) {
