@@ -406,8 +406,12 @@ void sim_network_cut(struct sim_network *network, int32_t from, int32_t to, bool
     if (is_cut) {
         return;
     }
+    /* What is still under way comes after what was held back. */
     for (struct sim_message *message = network->messages; message != NULL; message = message->next) {
-        if (message->is_arrived && link_of(message) == &network->links[from][to]) {
+        if (link_of(message) == &network->links[from][to]) {
+            if (message->event != NULL) {
+                sim_cancel(network->sim, message->event);
+            }
             message->is_arrived = false;
             message_schedule(message);
         }
