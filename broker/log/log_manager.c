@@ -200,30 +200,53 @@ static int32_t least_used_directory(const struct log_manager *manager) {
     return best;
 }
 
-static int create_log(struct log_manager *manager, const char *topic, int32_t partition, struct managed_log **ret) {
-    struct managed_log *entry = manager_add_entry(manager, topic, partition);
-    int32_t directory = entry->preferred_directory >= 0 ? entry->preferred_directory : least_used_directory(manager);
-    if (directory < 0 || manager->directories[directory].is_offline) {
-        return ERR_NOT_FOUND;
+/* Makes the directory of a new log where it is to be, or where there is the most room for it: when one cannot be made,
+ * whose disk goes offline with that, in the next one (Kafka's getOrCreateLog). */
+static int make_log_directory(struct log_manager *manager, struct managed_log *entry, bool is_new,
+                              int32_t *ret_directory) {
+    bool is_told = entry->preferred_directory >= 0;
+    int error = ERR_NOT_FOUND;
+    for (;;) {
+        int32_t directory = is_told ? entry->preferred_directory : least_used_directory(manager);
+        if (directory < 0 || manager->directories[directory].is_offline) {
+            return error;
+        }
+        if (entry->future.log != NULL && entry->future.directory == directory) {
+            /* What it was a copy of is no more. */
+            log_manager_delete_future(manager, entry->topic, entry->partition);
+        }
+        manager_forget_checkpoints(entry);
+        error = manager_correct_checkpoints(manager, entry, directory);
+        char path[LOG_PATH_SIZE];
+        path_join(path, manager->directories[directory].path, entry->key);
+        error = error != 0 ? error : manager->disk->ops->make_directory(manager->disk, path);
+        if (error == 0 || error == ERR_EXISTS) {
+            *ret_directory = directory;
+            return 0;
+        }
+        manager_fail_directory(manager, directory, error, "creating a log");
+        /* Rule 22: what there is of it may lie there. And a want of open files would take one after the other. */
+        if (!is_new || error == ERR_FILE_LIMIT) {
+            return error;
+        }
     }
-    if (entry->future.log != NULL && entry->future.directory == directory) {
-        /* What it was a copy of is no more. */
-        log_manager_delete_future(manager, topic, partition);
+}
+
+static int create_log(struct log_manager *manager, const char *topic, int32_t partition, bool is_new,
+                      struct managed_log **ret) {
+    struct managed_log *entry = manager_add_entry(manager, topic, partition);
+    int32_t directory;
+    int error = make_log_directory(manager, entry, is_new, &directory);
+    if (error != 0) {
+        return error;
     }
     manager_forget_preferred(manager, entry);
-    manager_forget_checkpoints(entry);
-    int error = manager_correct_checkpoints(manager, entry, directory);
-    char path[LOG_PATH_SIZE];
-    path_join(path, manager->directories[directory].path, entry->key);
-    error = error != 0 ? error : manager->disk->ops->make_directory(manager->disk, path);
-    if (error == 0 || error == ERR_EXISTS) {
-        error = open_new_log(manager, entry, directory);
-    }
+    error = open_new_log(manager, entry, directory);
     if (error != 0) {
         manager_fail_directory(manager, directory, error, "creating a log");
         return error;
     }
-    trace_info(AREA, "Created log for partition %s in %s", entry->key, path);
+    trace_info(AREA, "Created log for partition %s in %s", entry->key, log_directory(entry->log));
     *ret = entry;
     return 0;
 }
@@ -239,7 +262,7 @@ int log_manager_get_or_create(struct log_manager *manager, const char *topic, in
         if (!is_new && manager_any_directory_offline(manager)) {
             return ERR_NOT_FOUND;
         }
-        int error = create_log(manager, topic, partition, &entry);
+        int error = create_log(manager, topic, partition, is_new, &entry);
         if (error != 0) {
             return error;
         }

@@ -109,6 +109,31 @@ START_TEST(a_failed_directory_takes_its_logs_offline_and_nothing_else) {
 }
 END_TEST
 
+START_TEST(a_new_log_whose_directory_cannot_be_made_is_made_in_the_next_one) {
+    struct log *log;
+    disk.broken = directories[0];
+    ck_assert_int_eq(log_manager_get_or_create(manager, "t", 0, true, topic_id, &log), 0);
+    ck_assert_int_eq(failed_directories, 1);
+    ck_assert_ptr_nonnull(strstr(last_error, "creating a log: input/output error"));
+    ck_assert_int_eq(place_of("t", 0), 'b');
+    append(log, 3);
+    disk.broken = directories[1]; /* the last one */
+    ck_assert_int_eq(log_manager_get_or_create(manager, "t", 1, true, topic_id, &log), ERR_IO);
+    ck_assert_int_eq(failed_directories, 2);
+    ck_assert_int_eq(log_manager_get_or_create(manager, "t", 2, true, topic_id, &log), ERR_NOT_FOUND);
+}
+END_TEST
+
+START_TEST(a_log_that_may_lie_in_a_directory_that_fails_is_not_made_in_the_next_one) {
+    struct log *log;
+    disk.broken = directories[0];
+    ck_assert_int_eq(log_manager_get_or_create(manager, "t", 0, false, topic_id, &log), ERR_IO);
+    ck_assert_int_eq(failed_directories, 1);
+    ck_assert_int_eq(log_manager_get_or_create(manager, "t", 0, false, topic_id, &log), ERR_NOT_FOUND);
+    ck_assert(!exists(directories[1], "t-0"));
+}
+END_TEST
+
 /* Kafka's rule for any IOException; the line must say what would have helped. */
 START_TEST(a_directory_lost_for_want_of_open_files_is_said_to_be) {
     struct rlimit before;
@@ -373,6 +398,8 @@ int main(void) {
         TEST(only_a_directory_with_logs_is_said_to_be_recovered),
         TEST(a_failed_directory_takes_its_logs_offline_and_nothing_else),
         TEST(a_directory_lost_for_want_of_open_files_is_said_to_be),
+        TEST(a_new_log_whose_directory_cannot_be_made_is_made_in_the_next_one),
+        TEST(a_log_that_may_lie_in_a_directory_that_fails_is_not_made_in_the_next_one),
         TEST(a_directory_that_cannot_be_read_at_start_is_offline_and_one_line_says_so),
         TEST(with_no_directory_left_the_broker_does_not_start),
         TEST(a_partition_of_two_topics_in_two_directories_ends_the_start),
