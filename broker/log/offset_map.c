@@ -1,7 +1,10 @@
 /* An open-addressing table; see offset_map.h. */
 #include "broker/log/offset_map.h"
 
-#include <openssl/evp.h>
+/* The digest by its own functions, which OpenSSL 3 calls deprecated: by way of EVP a key of 16 bytes takes 91 ns and
+ * not 52, and each record is hashed twice. */
+#define OPENSSL_SUPPRESS_DEPRECATED
+#include <openssl/sha.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -42,16 +45,10 @@ void offset_map_init(struct offset_map *map, int64_t bytes_max, double load_fact
                                .entries_max = MAX((size_t)((double)slots_max * share), 1),
                                .latest_offset = -1};
     map->slots = free_slots(map->slot_count);
-    map->digest = EVP_MD_CTX_new();
-    /* Named once: EVP_sha256() would be looked up anew for every key, which costs twice what hashing it does. */
-    map->digest_kind = EVP_MD_fetch(NULL, "SHA256", NULL);
-    CHECK(map->digest != NULL && map->digest_kind != NULL);
 }
 
 void offset_map_deinit(struct offset_map *map) {
     free(map->slots);
-    EVP_MD_CTX_free(map->digest);
-    EVP_MD_free(map->digest_kind);
     *map = (struct offset_map){0};
 }
 
@@ -62,13 +59,14 @@ static size_t place_of(const struct offset_key *key, size_t slot_count) {
 }
 
 struct offset_key offset_map_key(const struct offset_map *map, struct slice key) {
-    uint8_t digest[EVP_MAX_MD_SIZE];
+    uint8_t digest[SHA256_DIGEST_LENGTH];
     struct offset_key made;
-    int ok = EVP_DigestInit_ex(map->digest, map->digest_kind, NULL);
+    SHA256_CTX context;
+    int ok = SHA256_Init(&context);
     CHECK(ok == 1);
-    ok = EVP_DigestUpdate(map->digest, key.data, (size_t)MAX(key.size, 0));
+    ok = SHA256_Update(&context, key.data, (size_t)MAX(key.size, 0));
     CHECK(ok == 1);
-    ok = EVP_DigestFinal_ex(map->digest, digest, NULL);
+    ok = SHA256_Final(digest, &context);
     CHECK(ok == 1);
     memcpy(&made, digest, sizeof made);
     __builtin_prefetch(&map->slots[place_of(&made, map->slot_count)], 1);

@@ -31,8 +31,6 @@ struct offset_map {
     size_t entries;
     size_t entries_max;
     int64_t latest_offset; /* the map speaks for records up to here; -1 none */
-    void *digest;          /* OpenSSL's context, and the algorithm */
-    void *digest_kind;
 };
 
 /* At most bytes_max of slots (half as much again while they grow), of which the share load_factor is filled. */
