@@ -100,11 +100,19 @@ static int16_t down_convert(struct fetch *fetch, struct fetch_part *part, struct
                                      part->read.fetch_offset, &request->arena, request->context->workspace, ret);
 }
 
+/* Whether the partition has gone since it was read, as when its topic is deleted: its watchers go with it. */
+static bool is_gone(const struct fetch_part *part) {
+    return !partition_watcher_is_set(&part->entry->watcher);
+}
+
 static void fill_partition(struct fetch_answer *answer, struct fetch_part *part,
                            struct fetch_response_partition_data *ret) {
     fetch_response_partition_data_init(ret);
     ret->partition_index = part->entry->partition;
     ret->records = (struct records){.size = 0};
+    if (part->read.error_code == KAFKA_NONE && is_gone(part)) {
+        part->read.error_code = KAFKA_NOT_LEADER_OR_FOLLOWER;
+    }
     if (part->read.error_code == KAFKA_NONE && partition_runtime_log(part->partition) == NULL) {
         part->read.error_code = KAFKA_STORAGE_ERROR; /* another part of this answer gave up its directory */
     }

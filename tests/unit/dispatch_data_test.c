@@ -1,5 +1,6 @@
 /* Produce, Fetch and what surrounds them, through dispatch with a real log and without sockets. */
 #include "broker/base/errors.h"
+#include "replication/replica_manager_internal.h"
 #include "tests/lib/faulty_disk.h"
 #include "tests/lib/memory_disk.h"
 #include "tests/unit/dispatch_requests.h"
@@ -333,6 +334,47 @@ START_TEST(what_cannot_be_fetched_is_said_per_partition) {
 }
 END_TEST
 
+static struct {
+    task_callback *run;
+    void *context;
+} held_tasks[16];
+static size_t held_count;
+static void hold_task(struct clock *clock, task_callback *run, void *context) {
+    (void)clock;
+    CHECK(held_count < ARRAY_SIZE(held_tasks));
+    held_tasks[held_count].run = run;
+    held_tasks[held_count++].context = context;
+}
+
+/* The look that would find it is posted, and timers of the same turn may come first. */
+START_TEST(a_fetch_whose_time_is_over_in_the_moment_its_partition_goes_says_so) {
+    start_leading(0);
+    produce_records(1);
+    struct reply poll;
+    struct fetch_wish wish = fetch_wish(12, 0);
+    wish.max_wait_ms = 500;
+    wish.min_bytes = 100000;
+    fetch(&poll, wish);
+    memory_run_for(fx.world, 10);
+    ck_assert(!poll.is_answered);
+    const struct clock_ops *ops = fx.clock->ops;
+    struct clock_ops holding = *ops;
+    holding.post = hold_task;
+    fx.clock->ops = &holding;
+    ck_assert_int_eq(replica_manager_delete_replica(fx.replicas, STR_LITERAL("t"), 0), KAFKA_NONE);
+    ck_assert_uint_gt(held_count, 0);
+    memory_run_for(fx.world, 500);
+    fx.clock->ops = ops;
+    for (size_t i = 0; i < held_count; i++) {
+        clock_post(fx.clock, held_tasks[i].run, held_tasks[i].context);
+    }
+    memory_run(fx.world);
+    ck_assert_int_eq(fetched(&poll, 12).responses[0].partitions[0].error_code, KAFKA_NOT_LEADER_OR_FOLLOWER);
+    reply_free(&poll);
+    fixture_finish();
+}
+END_TEST
+
 START_TEST(a_vanished_client_ends_its_wait) {
     start_leading(0);
     struct reply poll;
@@ -419,6 +461,7 @@ int main(void) {
         TEST(what_a_fetch_both_names_and_forgets_is_forgotten_but_a_full_fetch_forgets_nothing),
         TEST(a_follower_is_told_the_high_watermark_its_own_fetch_moved),
         TEST(what_cannot_be_fetched_is_said_per_partition),
+        TEST(a_fetch_whose_time_is_over_in_the_moment_its_partition_goes_says_so),
         TEST(a_vanished_client_ends_its_wait),
         TEST(list_offsets_knows_ends_times_and_its_own_versions),
         TEST(delete_records_raises_the_start_up_to_the_high_watermark),
