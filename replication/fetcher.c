@@ -291,6 +291,11 @@ void fetcher_delay(struct fetcher_partition *partition, int64_t now_ms) {
     fetcher_delay_until(partition, now_ms + partition->fetcher->backoff_ms);
 }
 
+void fetcher_delay_unready(struct fetcher_partition *partition, int64_t now_ms, int64_t times) {
+    int64_t wait_ms = (int64_t)FETCHER_UNREADY_MS << MIN(MAX(times - 1, 0), 16);
+    fetcher_delay_until(partition, now_ms + MIN(wait_ms, partition->fetcher->backoff_ms));
+}
+
 void fetcher_park(struct fetcher_partition *partition) {
     set_state(partition, FETCHER_PARKED);
 }

@@ -130,6 +130,11 @@ enum fetch_verdict fetcher_judge(const struct fetcher_partition *partition, cons
 /* Reports: the position is this now (and the partition fetches); back off; silent; asking the leader's offsets. */
 void fetcher_move(struct fetcher_partition *partition, const struct fetch_position *position);
 void fetcher_delay(struct fetcher_partition *partition, int64_t now_ms);
+/* The same for the n-th time in a row that the leader did not know yet that it leads, or under which epoch: it is told
+ * in the same moment as we were, and until it is asked again nothing is acknowledged. Short at first, then twice as
+ * long each time, up to the back-off; Kafka's follower waits a whole second where a slow leader is told last. */
+#define FETCHER_UNREADY_MS 20
+void fetcher_delay_unready(struct fetcher_partition *partition, int64_t now_ms, int64_t times);
 void fetcher_delay_until(struct fetcher_partition *partition, int64_t resume_ms);
 void fetcher_park(struct fetcher_partition *partition);
 void fetcher_resolve(struct fetcher_partition *partition);

@@ -301,7 +301,13 @@ static void retry(struct partition_runtime *partition, int16_t error_code) {
         trace_info(AREA, "%s-%d: leader %d answers %s; trying again%s", partition->topic, partition->index,
                    partition->core.leader, kafka_error_name(error_code), repeat_text(untold, text));
     }
-    fetcher_delay(&partition->fetch, now_ms);
+    bool is_unready = error_code == KAFKA_UNKNOWN_LEADER_EPOCH || error_code == KAFKA_UNKNOWN_TOPIC_ID ||
+                      error_code == KAFKA_UNKNOWN_TOPIC_OR_PARTITION || error_code == KAFKA_NOT_LEADER_OR_FOLLOWER;
+    if (is_unready) {
+        fetcher_delay_unready(&partition->fetch, now_ms, partition->fetch_failures.count);
+    } else {
+        fetcher_delay(&partition->fetch, now_ms);
+    }
 }
 
 void fetcher_runtime_take(struct partition_runtime *partition, const struct fetch_response_partition_data *data) {

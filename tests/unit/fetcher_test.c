@@ -170,6 +170,20 @@ START_TEST(with_every_partition_backing_off_nothing_is_asked_until_the_first_is_
 }
 END_TEST
 
+START_TEST(a_leader_that_was_not_told_yet_is_asked_again_soon_and_then_less_and_less_often) {
+    static const int64_t waits_ms[] = {20, 40, 80, 160, 320, 640, BACKOFF_MS, BACKOFF_MS};
+    add(0, 10);
+    sent(0);
+    answered(0);
+    for (int i = 0; i < (int)ARRAY_SIZE(waits_ms); i++) {
+        fetcher_delay_unready(&parts[0], 100, i + 1);
+        ck_assert_int_eq(sleeps_until(101), 100 + waits_ms[i]);
+    }
+    fetcher_delay_unready(&parts[0], 100, INT64_MAX);
+    ck_assert_int_eq(sleeps_until(101), 100 + BACKOFF_MS);
+}
+END_TEST
+
 START_TEST(rule_20_a_fenced_partition_is_silent_until_it_is_added_anew) {
     add(0, 10);
     sent(0);
@@ -343,6 +357,7 @@ int main(void) {
         TEST(a_session_the_leader_does_not_know_is_replaced_at_once),
         TEST(a_partition_that_backs_off_leaves_the_session_and_returns),
         TEST(with_every_partition_backing_off_nothing_is_asked_until_the_first_is_due),
+        TEST(a_leader_that_was_not_told_yet_is_asked_again_soon_and_then_less_and_less_often),
         TEST(rule_20_a_fenced_partition_is_silent_until_it_is_added_anew),
         TEST(an_answer_to_a_question_of_before_is_ignored),
         TEST(errors_and_divergence_are_told_apart),
