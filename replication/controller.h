@@ -129,6 +129,7 @@ struct controller_event {
     int32_t broker_id;        /* *_ANSWERED, QUEUE_DROPPED, CONTROLLED_SHUTDOWN, ALLOCATE_PRODUCER_IDS */
     int64_t broker_epoch;     /* *_ANSWERED, QUEUE_DROPPED: of that incarnation; calls: of the caller */
     int32_t controller_epoch; /* *_ANSWERED: of the request */
+    int64_t number;           /* *_ANSWERED: of the request */
     int16_t error_code;       /* *_ANSWERED: the top-level one */
     struct controller_partition_result *results; /* *_ANSWERED; STOP_REPLICA: only partitions that were to be deleted */
     int32_t result_count;
@@ -175,6 +176,7 @@ struct controller_action {
     int16_t api_key;     /* SEND */
     int16_t api_version; /* SEND: by inter-broker protocol version, never by ApiVersions (rule 25) */
     const void *message; /* SEND: the generated request struct */
+    int64_t number;      /* SEND: of the request, ascending */
     bool is_kept;        /* SEND: stays when the queue is dropped: it tells of topics that are gone */
     void *call;          /* ANSWER */
     int16_t error_code;

@@ -141,6 +141,7 @@ static struct controller_action *emit_send(struct controller *controller, const 
     action->api_key = (int16_t)key;
     action->api_version = version;
     action->message = message;
+    action->number = ++controller->sent_count;
     return action;
 }
 

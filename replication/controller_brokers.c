@@ -329,7 +329,7 @@ static enum task_verdict stop_replica_answered_run(struct controller *controller
         struct controller_partition *partition = named(controller, &event->results[i]);
         struct controller_replica *replica = partition == NULL ? NULL : replica_find(partition, event->broker_id);
         if (replica == NULL || !partition->topic->is_queued_for_deletion ||
-            replica->status != REPLICA_DELETION_STARTED) {
+            replica->status != REPLICA_DELETION_STARTED || event->number <= replica->deletion_began) {
             continue;
         }
         bool is_failed = event->error_code != KAFKA_NONE || event->results[i].error_code != KAFKA_NONE;

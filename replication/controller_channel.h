@@ -27,7 +27,8 @@ struct controller_channel_request {
     int32_t controller_epoch;
     uint8_t *body; /* encoded, after the header */
     size_t body_size;
-    bool is_kept; /* not repeated by telling everything anew: news of topics that are gone. Never dropped */
+    int64_t number; /* the owner's */
+    bool is_kept;   /* not repeated by telling everything anew: news of topics that are gone. Never dropped */
 };
 
 /* An answer, valid during the call. */

@@ -65,6 +65,9 @@ struct controller_replica {
     int32_t broker_id;
     enum replica_status status;
     bool is_dir_offline; /* on a failed log directory */
+    /* Requests sent when its deletion began: an answer to one of them speaks of another topic of that name, or of a
+     * reassignment; StopReplica names no topic id. */
+    int64_t deletion_began;
 };
 
 struct controller_topic;
@@ -175,7 +178,8 @@ struct controller {
     struct controller_ask *asks;
     int32_t ask_count;
     int32_t ask_capacity;
-    uint32_t serial; /* of the asks that are out */
+    uint32_t serial;    /* of the asks that are out */
+    int64_t sent_count; /* requests */
     bool is_waiting;
     const struct controller_reply *replies;
     int32_t reply_count;

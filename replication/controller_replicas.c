@@ -88,7 +88,10 @@ static void change(struct controller *controller, const struct replica_ref *ref,
             batch_leader_and_isr(controller, ref->broker_id, partition, false);
         }
         break;
-    case REPLICA_DELETION_STARTED: batch_stop_replica(controller, ref->broker_id, partition, true); break;
+    case REPLICA_DELETION_STARTED:
+        replica->deletion_began = controller->sent_count;
+        batch_stop_replica(controller, ref->broker_id, partition, true);
+        break;
     case REPLICA_OFFLINE:
     case REPLICA_DELETION_SUCCESSFUL:
     case REPLICA_DELETION_INELIGIBLE:

@@ -142,6 +142,7 @@ static void on_channel_answer(void *context, const struct controller_channel *ch
         .broker_id = controller_channel_broker_id(channel),
         .broker_epoch = controller_channel_broker_epoch(channel),
         .controller_epoch = request->controller_epoch,
+        .number = request->number,
         .path = STR_NULL,
     };
     struct arena arena;
@@ -192,6 +193,7 @@ static void send(struct controller_runtime *runtime, const struct controller_act
         .api_key = action->api_key,
         .api_version = action->api_version,
         .controller_epoch = controller_epoch(runtime->core),
+        .number = action->number,
         .is_kept = action->is_kept,
         .body_size = encode(action, &counting),
     };

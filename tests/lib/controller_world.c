@@ -238,6 +238,7 @@ static struct world_answer *answer_create(struct world *world, int32_t controlle
         .broker_id = action->broker_id,
         .broker_epoch = action->broker_epoch,
         .controller_epoch = controller_epoch_sent,
+        .number = action->number,
         .results = answer->results,
     };
     return answer;

@@ -175,6 +175,42 @@ START_TEST(a_deletion_waits_for_a_dead_replica_and_ends_when_it_is_back) {
 }
 END_TEST
 
+/* Each broker says that it deleted its replicas of t, in answer to the request of that number. */
+static void all_say_that_they_deleted(int64_t number) {
+    struct controller_partition_result results[3];
+    for (int32_t i = 0; i < 3; i++) {
+        results[i] = (struct controller_partition_result){.topic = STR_LITERAL("t"), .partition = i};
+    }
+    for (int32_t id = 1; id <= 3; id++) {
+        char path[32];
+        snprintf(path, sizeof path, "/brokers/ids/%d", id);
+        struct controller_event event = {.type = CONTROLLER_EVENT_STOP_REPLICA_ANSWERED,
+                                         .path = STR_NULL,
+                                         .broker_id = id,
+                                         .broker_epoch = world_find(world, path)->czxid,
+                                         .controller_epoch = 1,
+                                         .number = number,
+                                         .results = results,
+                                         .result_count = 3};
+        world_step(world, 1, &event);
+    }
+    world_settle(world);
+}
+
+/* As when a topic is made and deleted twice while a broker is slow: StopReplica names no topic id. */
+START_TEST(an_answer_to_what_was_asked_before_a_deletion_began_is_not_taken_for_its_end) {
+    world_start(world, 1, &config);
+    create_topic();
+    world->is_mute = true;
+    world_put(world, "/admin/delete_topics/t", NULL);
+    world_settle(world);
+    all_say_that_they_deleted(1);
+    ck_assert_ptr_nonnull(world_find(world, "/brokers/topics/t"));
+    all_say_that_they_deleted(1000);
+    ck_assert_ptr_null(world_find(world, "/brokers/topics/t"));
+}
+END_TEST
+
 START_TEST(more_partitions_are_created_and_the_old_ones_left_alone) {
     world_start(world, 1, &config);
     create_topic();
@@ -302,6 +338,7 @@ int main(void) {
         TEST(a_topic_without_an_id_is_given_one),
         TEST(a_deleted_topic_leaves_nothing_behind),
         TEST(a_deletion_waits_for_a_dead_replica_and_ends_when_it_is_back),
+        TEST(an_answer_to_what_was_asked_before_a_deletion_began_is_not_taken_for_its_end),
         TEST(more_partitions_are_created_and_the_old_ones_left_alone),
         TEST(a_dead_broker_costs_each_partition_one_epoch),
         TEST(the_last_in_sync_replica_stays_in_the_set),
