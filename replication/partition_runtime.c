@@ -339,10 +339,11 @@ static bool overtakes(struct replica_manager *manager, const struct partition_ru
 #ifdef MUTANT_M39 /* takes a new producer's batch before the one that was refused */
     return false;
 #endif
+    /* In this order, as the look also drops what is too old: what nobody comes back for must not cost every append. */
     return manager->refused.items != NULL && batch_place_read(records, &place) &&
-           !log_knows_producer(partition, place.producer_id) &&
            refused_batches_precede(&manager->refused, str_from(partition->topic), partition->index, &place,
-                                   clock_now_ms(manager->clock));
+                                   clock_now_ms(manager->clock)) &&
+           !log_knows_producer(partition, place.producer_id);
 }
 
 static void note_taken(struct partition_runtime *partition, struct slice records) {

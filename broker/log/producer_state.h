@@ -2,7 +2,7 @@
  *
  * Pure state with a snapshot file format (zookeeper-mode.md 5.4); the rules are Kafka's (4.12): the next batch must go
  * on where the last one ended, one of the last five may be repeated, a new epoch starts at sequence 0, an unknown
- * producer may start anywhere. */
+ * producer may start anywhere (but not before what was refused to it: replication/refused_batches.h). */
 #ifndef OTTLA_LOG_PRODUCER_STATE_H
 #define OTTLA_LOG_PRODUCER_STATE_H
 

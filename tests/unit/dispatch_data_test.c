@@ -124,12 +124,18 @@ START_TEST(acks_all_times_out_when_the_follower_stays_away) {
 }
 END_TEST
 
+/* A fetch from the beginning that waits half a second for so many bytes. */
+static struct fetch_wish long_poll(int16_t version, int32_t min_bytes) {
+    struct fetch_wish wish = fetch_wish(version, 0);
+    wish.max_wait_ms = 500;
+    wish.min_bytes = min_bytes;
+    return wish;
+}
+
 START_TEST(a_long_poll_ends_with_the_first_record_or_its_time) {
     start_leading(0);
     struct reply poll;
-    struct fetch_wish wish = fetch_wish(12, 0);
-    wish.max_wait_ms = 500;
-    wish.min_bytes = 1;
+    struct fetch_wish wish = long_poll(12, 1);
     fetch(&poll, wish);
     memory_run_for(fx.world, 499);
     ck_assert(!poll.is_answered);
@@ -151,10 +157,7 @@ END_TEST
 START_TEST(a_long_poll_waits_for_its_minimum_of_bytes) {
     start_leading(0);
     struct reply poll;
-    struct fetch_wish wish = fetch_wish(17, 0);
-    wish.max_wait_ms = 500;
-    wish.min_bytes = 200;
-    fetch(&poll, wish);
+    fetch(&poll, long_poll(17, 200));
     produce_records(1);
     memory_run(fx.world);
     ck_assert(!poll.is_answered);
@@ -351,10 +354,7 @@ START_TEST(a_fetch_whose_time_is_over_in_the_moment_its_partition_goes_says_so) 
     start_leading(0);
     produce_records(1);
     struct reply poll;
-    struct fetch_wish wish = fetch_wish(12, 0);
-    wish.max_wait_ms = 500;
-    wish.min_bytes = 100000;
-    fetch(&poll, wish);
+    fetch(&poll, long_poll(12, 100000));
     memory_run_for(fx.world, 10);
     ck_assert(!poll.is_answered);
     const struct clock_ops *ops = fx.clock->ops;

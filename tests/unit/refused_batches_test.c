@@ -4,6 +4,7 @@
 #include "broker/base/check.h"
 #include "broker/protocol/errors.h"
 #include "replication/refused_batches.h"
+#include "replication/replica_manager_internal.h"
 #include "tests/lib/fake_cluster.h"
 #include "tests/lib/runner.h"
 
@@ -94,12 +95,12 @@ START_TEST(beyond_the_bound_the_oldest_refusals_are_forgotten) {
 }
 END_TEST
 
-static int16_t produce_to(int32_t broker_id, int32_t sequence, int16_t epoch, int32_t records) {
+static int16_t produce_as(int64_t producer_id, int32_t broker_id, int32_t sequence, int16_t epoch, int32_t records) {
     struct test_batch batch = test_batch_of(records);
     struct byte_buffer bytes = {0};
     struct log_append_info info;
     struct partition_runtime *partition;
-    batch.producer_id = PRODUCER;
+    batch.producer_id = producer_id;
     batch.producer_epoch = epoch;
     batch.base_sequence = sequence;
     test_batch_encode(&batch, &bytes);
@@ -107,6 +108,10 @@ static int16_t produce_to(int32_t broker_id, int32_t sequence, int16_t epoch, in
                            LOG_ORIGIN_CLIENT, 9, &info, &partition);
     byte_buffer_deinit(&bytes);
     return info.error_code;
+}
+
+static int16_t produce_to(int32_t broker_id, int32_t sequence, int16_t epoch, int32_t records) {
+    return produce_as(PRODUCER, broker_id, sequence, epoch, records);
 }
 
 /* What a client does then: both again, in order. */
@@ -189,6 +194,18 @@ START_TEST(a_producer_that_nothing_was_refused_may_begin_anywhere) {
 }
 END_TEST
 
+START_TEST(what_nobody_comes_back_for_goes_while_others_produce) {
+    fake_cluster_create(&c, 1, 1);
+    ck_assert_int_eq(produce_to(1, 0, 0, 4), KAFKA_UNKNOWN_TOPIC_OR_PARTITION); /* and never again */
+    fake_cluster_lead(&c, 1, 1);
+    struct replica_manager *replicas = c.brokers[1].replicas;
+    ck_assert_ptr_nonnull(replicas->refused.items);
+    fake_cluster_run(&c, REFUSED_BATCHES_KEPT_MS + 1000);
+    ck_assert_int_eq(produce_as(PRODUCER + 1, 1, 0, 0, 1), KAFKA_NONE);
+    ck_assert_ptr_null(replicas->refused.items);
+}
+END_TEST
+
 START_TEST(a_producer_the_log_knows_leaves_nothing_to_remember) {
     fake_cluster_create(&c, 2, 1);
     fake_cluster_lead(&c, 1, 12);
@@ -218,6 +235,7 @@ int main(void) {
         TEST(a_batch_does_not_go_before_one_that_arrived_broken),
         TEST(a_client_that_numbers_anew_under_the_next_epoch_is_taken),
         TEST(a_producer_that_nothing_was_refused_may_begin_anywhere),
+        TEST(what_nobody_comes_back_for_goes_while_others_produce),
         TEST(a_producer_the_log_knows_leaves_nothing_to_remember),
     };
     return run_tests_with_fixture("refused_batches", tests, ARRAY_SIZE(tests), set_up, tear_down);
