@@ -74,7 +74,7 @@ static void change_level(int logger, int level) {
 }
 
 void trace_logger_set(int logger, enum trace_level level_min) {
-    change_level(logger, level_min);
+    change_level(logger, (int)level_min);
 }
 
 void trace_logger_unset(int logger) {
@@ -82,7 +82,7 @@ void trace_logger_unset(int logger) {
 }
 
 void trace_set_level(enum trace_level level_min) {
-    change_level(TRACE_ROOT, level_min);
+    change_level(TRACE_ROOT, (int)level_min);
 }
 
 void trace_set_sink(trace_sink *new_sink, void *context) {
