@@ -302,13 +302,13 @@ bool fetch_entry_is_news(const struct fetch_entry *entry, const struct fetch_out
            outcome->log_start_offset != entry->sent_log_start_offset;
 }
 
-bool fetch_entry_ends_wait(const struct fetch_entry *entry, const struct fetch_outcome *outcome) {
-    /* A follower that learns the high watermark only with the next record would let its consumers and, after a change
-     * of leader, everybody wait; so its long poll ends. A follower's first fetch names everything and waits as any. */
-    bool follower_is_behind = entry->session->is_privileged && entry->session->is_incremental && !entry->is_new &&
-                              outcome->high_watermark != entry->sent_high_watermark;
-    return outcome->error_code != KAFKA_NONE || outcome->is_diverging || outcome->has_preferred_replica ||
-           follower_is_behind;
+bool fetch_outcome_ends_wait(const struct fetch_outcome *outcome) {
+    return outcome->error_code != KAFKA_NONE || outcome->is_diverging || outcome->has_preferred_replica;
+}
+
+bool fetch_entry_owes_news(const struct fetch_entry *entry, const struct fetch_outcome *outcome) {
+    return entry->session->is_privileged && entry->session->is_incremental && !entry->is_new &&
+           outcome->high_watermark != entry->sent_high_watermark;
 }
 
 bool fetch_entry_settle(struct fetch_entry *entry, const struct fetch_outcome *outcome, bool keep_dirty) {

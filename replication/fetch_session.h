@@ -33,6 +33,7 @@
 #define FETCH_SESSION_ID_NONE 0
 #define FETCH_SESSION_EPOCH_INITIAL 0  /* opens a session, closing the one named */
 #define FETCH_SESSION_EPOCH_FINAL (-1) /* no session, closing the one named */
+#define FETCH_NEWS_WAIT_MS 5
 
 struct fetch_sessions;
 
@@ -154,9 +155,12 @@ static inline void fetch_entry_begin_read(struct fetch_entry *entry) {
 /* Whether this belongs into the answer: always in a fetch that is not incremental; else records, an error, a diverging
  * epoch, a preferred replica, or another high watermark or start offset than last answered. */
 bool fetch_entry_is_news(const struct fetch_entry *entry, const struct fetch_outcome *outcome);
-/* Whether a waiting fetch ends for this entry whatever its bytes: an error, a diverging epoch, a preferred replica, or
- * (for a follower) a high watermark it has not been told. */
-bool fetch_entry_ends_wait(const struct fetch_entry *entry, const struct fetch_outcome *outcome);
+/* Whether a waiting fetch ends whatever its bytes: an error, a diverging epoch, a preferred replica. */
+bool fetch_outcome_ends_wait(const struct fetch_outcome *outcome);
+/* Whether a follower has not been told the high watermark. Under load the next records take it along; a follower that
+ * learned it only with them would let its consumers and, after a change of leader, everybody wait. So its long poll
+ * goes on for FETCH_NEWS_WAIT_MS at most. A follower's first fetch names everything and waits as any. */
+bool fetch_entry_owes_news(const struct fetch_entry *entry, const struct fetch_outcome *outcome);
 /* As fetch_entry_is_news(), remembering what is answered. An entry with records or an error stays dirty, behind the
  * others (fairness); any other is clean until its watcher or the client says otherwise. Take the next entry first.
  * keep_dirty: there was no room in the answer to read it; it is looked at again by the next fetch. */

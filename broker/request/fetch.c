@@ -120,6 +120,7 @@ static bool fetch_walk(struct fetch *fetch) {
     int32_t budget_bytes = fetch->bytes_max;
     int64_t total_bytes = 0;
     bool is_enough = false;
+    fetch->owes_news = false;
     for (struct fetch_entry *entry = fetch_session_first(session); entry != NULL; entry = fetch_session_next(entry)) {
         if (budget_bytes <= 0 && session->is_incremental) {
             break; /* the rest stays on the list for the next fetch */
@@ -139,14 +140,21 @@ static bool fetch_walk(struct fetch *fetch) {
             min_one_batch = false;
             budget_bytes = bytes < budget_bytes ? budget_bytes - bytes : 0;
         }
-        is_enough = is_enough || fetch_entry_ends_wait(entry, &part->outcome);
+        is_enough = is_enough || fetch_outcome_ends_wait(&part->outcome);
+        fetch->owes_news = fetch->owes_news || fetch_entry_owes_news(entry, &part->outcome);
     }
     return is_enough || total_bytes >= fetch->bytes_min;
 }
 
 static bool fetch_is_over(struct wait *wait) {
     struct fetch *fetch = CONTAINER_OF(wait, struct fetch, wait);
-    return fetch_session_is_closed(fetch->session) || fetch_walk(fetch) || fetch->session->is_hurried;
+    if (fetch_session_is_closed(fetch->session) || fetch_walk(fetch) || fetch->session->is_hurried) {
+        return true;
+    }
+    if (fetch->owes_news) {
+        wait_hasten(wait, FETCH_NEWS_WAIT_MS);
+    }
+    return false;
 }
 
 static void finish_fetch(struct wait *wait) {
@@ -166,6 +174,7 @@ static void await_records(struct fetch *fetch) {
     fetch->wait.is_over = fetch_is_over;
     fetch->wait.finish = finish_fetch;
     int32_t wait_ms = fetch_session_wait_ms(fetch->session, fetch->message->max_wait_ms, fetch->request->received_ms);
+    wait_ms = fetch->owes_news ? MIN(wait_ms, FETCH_NEWS_WAIT_MS) : wait_ms;
     waiting_room_enter(fetch->request->context->waiting_room, &fetch->wait, wait_ms);
 }
 

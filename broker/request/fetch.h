@@ -33,6 +33,7 @@ struct fetch {
     int32_t bytes_max;
     int32_t bytes_min;
     bool is_changed; /* something of the session changed since the request came */
+    bool owes_news;  /* at the last look: a follower waits for a high watermark */
     struct fetch_part *parts;
     struct fetch_part **parts_end;
 };

@@ -141,6 +141,13 @@ void waiting_room_enter(struct waiting_room *room, struct wait *wait, int64_t ti
     timer_start(room->clock, &wait->timer, timeout_ms, on_deadline);
 }
 
+void wait_hasten(struct wait *wait, int64_t timeout_ms) {
+    struct clock *clock = wait->room->clock;
+    if (wait->timer.deadline_ms - clock_now_ms(clock) > timeout_ms) {
+        timer_start(clock, &wait->timer, timeout_ms, on_deadline);
+    }
+}
+
 void wait_watch_partition(struct wait *wait, struct wait_watch *watch, struct partition_runtime *partition) {
     watch->wait = wait;
     watch->watcher.on_change = on_partition_changed;

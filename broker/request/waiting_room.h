@@ -50,6 +50,8 @@ void waiting_room_destroy(struct waiting_room *room);
 void waiting_room_enter(struct waiting_room *room, struct wait *wait, int64_t timeout_ms);
 /* Watches one partition from now on; `watch` is one of wait->watches. */
 void wait_watch_partition(struct wait *wait, struct wait_watch *watch, struct partition_runtime *partition);
+/* The wait ends after `timeout_ms` from now, if it would not end before. */
+void wait_hasten(struct wait *wait, int64_t timeout_ms);
 /* Asks for a check for a reason other than a partition. */
 void wait_mark(struct wait *wait);
 /* The image changed: an image_changed_callback whose context is the room. */

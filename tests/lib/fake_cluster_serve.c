@@ -163,7 +163,8 @@ static bool walk_fetch(struct fake_call *call, bool is_reread) {
         ck_assert_int_lt(count, ENTRIES_MAX);
         entries[count] = e;
         outcomes[count] = read_entry(call, e, is_reread, &reads[count]);
-        is_over = is_over || outcomes[count].records_bytes > 0 || fetch_entry_ends_wait(e, &outcomes[count]);
+        is_over = is_over || outcomes[count].records_bytes > 0 || fetch_outcome_ends_wait(&outcomes[count]) ||
+                  fetch_entry_owes_news(e, &outcomes[count]);
         count++;
     }
     if (count > 0) {

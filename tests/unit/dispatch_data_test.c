@@ -299,14 +299,53 @@ START_TEST(a_follower_is_told_the_high_watermark_its_own_fetch_moved) {
         fetch(&reply, wish);
         memory_run(fx.world);
         ck_assert(produce_reply.is_answered);
+        ck_assert(!reply.is_answered); /* records that come within a moment take it along */
+        memory_run_for(fx.world, FETCH_NEWS_WAIT_MS);
         ck_assert(reply.is_answered);
         struct fetch_response response = fetched(&reply, 17);
         ck_assert_int_eq(response.responses_count, 1);
+        ck_assert_int_eq(response.responses[0].partitions[0].records.size, 0);
         ck_assert_int_eq(response.responses[0].partitions[0].high_watermark, 3 * round);
         reply_free(&reply);
         reply_free(&produce_reply);
     }
     fixture_finish();
+}
+END_TEST
+
+START_TEST(records_take_along_the_high_watermark_that_a_follower_waits_for) {
+    fixture_start();
+    become_leader("t", pair, 2, 0);
+    struct reply reply;
+    struct reply produce_reply;
+    struct fetch_wish wish = fetch_wish(17, 0);
+    wish.replica_id = 2;
+    wish.session_epoch = 0;
+    wish.max_wait_ms = 500;
+    wish.min_bytes = 1;
+    fetch(&reply, wish);
+    produce(&produce_reply, 9, -1, 10000, 3);
+    memory_run(fx.world);
+    for (int64_t round = 1; round <= 3; round++) {
+        struct fetch_response response = fetched(&reply, 17);
+        ck_assert_int_gt(response.responses[0].partitions[0].records.size, 0);
+        ck_assert_int_eq(response.responses[0].partitions[0].high_watermark, 3 * (round - 1));
+        wish.session_id = response.session_id;
+        reply_free(&reply);
+        wish.session_epoch++;
+        wish.offset = 3 * round;
+        fetch(&reply, wish);
+        memory_run(fx.world);
+        ck_assert(produce_reply.is_answered);
+        ck_assert(!reply.is_answered);
+        reply_free(&produce_reply);
+        produce(&produce_reply, 9, -1, 10000, 3);
+        memory_run(fx.world);
+        ck_assert(reply.is_answered);
+    }
+    reply_free(&reply);
+    fixture_finish();
+    reply_free(&produce_reply);
 }
 END_TEST
 
@@ -460,6 +499,7 @@ int main(void) {
         TEST(a_session_leaves_out_what_has_nothing_new),
         TEST(what_a_fetch_both_names_and_forgets_is_forgotten_but_a_full_fetch_forgets_nothing),
         TEST(a_follower_is_told_the_high_watermark_its_own_fetch_moved),
+        TEST(records_take_along_the_high_watermark_that_a_follower_waits_for),
         TEST(what_cannot_be_fetched_is_said_per_partition),
         TEST(a_fetch_whose_time_is_over_in_the_moment_its_partition_goes_says_so),
         TEST(a_vanished_client_ends_its_wait),

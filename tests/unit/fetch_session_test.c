@@ -142,7 +142,7 @@ START_TEST(an_error_is_answered_again_and_again) {
     for (int32_t epoch = 1; epoch < 3; epoch++) {
         struct fetch_session *session = begin(id, epoch, false, 0);
         struct fetch_entry *entry = epoch == 1 ? name(session, 0, 5) : fetch_session_first(session);
-        ck_assert(fetch_entry_ends_wait(entry, &error));
+        ck_assert(fetch_outcome_ends_wait(&error));
         ck_assert(fetch_entry_settle(entry, &error, false));
         fetch_session_finish(session, 0);
     }
@@ -153,7 +153,7 @@ START_TEST(an_error_is_answered_again_and_again) {
 }
 END_TEST
 
-START_TEST(a_moved_high_watermark_or_start_is_news_and_ends_a_followers_wait) {
+START_TEST(a_moved_high_watermark_or_start_is_news_and_the_former_owed_to_a_follower) {
     for (int follower = 0; follower < 2; follower++) {
         int32_t id = open_idle(1, follower == 1, 0, true);
         struct fetch_session *session = begin(id, 1, follower == 1, 0);
@@ -162,10 +162,11 @@ START_TEST(a_moved_high_watermark_or_start_is_news_and_ends_a_followers_wait) {
         ck_assert(!fetch_entry_is_news(entry, &outcome));
         outcome.log_start_offset = 3;
         ck_assert(fetch_entry_is_news(entry, &outcome));
-        ck_assert(!fetch_entry_ends_wait(entry, &outcome));
+        ck_assert(!fetch_entry_owes_news(entry, &outcome));
         outcome.high_watermark = 6;
         ck_assert(fetch_entry_is_news(entry, &outcome));
-        ck_assert_int_eq(fetch_entry_ends_wait(entry, &outcome), follower == 1);
+        ck_assert_int_eq(fetch_entry_owes_news(entry, &outcome), follower == 1);
+        ck_assert(!fetch_outcome_ends_wait(&outcome));
         fetch_session_finish(session, 0);
     }
 }
@@ -190,7 +191,7 @@ START_TEST(who_names_a_partition_again_and_came_no_further_is_answered_again) {
         int32_t id = fetch_session_finish(session, 0);
         session = begin(id, 1, true, 10);
         entry = fetch_session_name(session, again[i]);
-        ck_assert(fetch_entry_ends_wait(entry, &nothing)); /* an idle partition has nothing else to wake it */
+        ck_assert(fetch_entry_owes_news(entry, &nothing)); /* an idle partition has nothing else to wake it */
         ck_assert(fetch_entry_settle(entry, &nothing, false));
         struct fetch_named next = *again[i];
         next.fetch_offset++;
@@ -350,7 +351,7 @@ int main(void) {
         TEST(a_follower_with_a_new_broker_epoch_has_all_its_partitions_looked_at),
         TEST(records_keep_a_partition_dirty_behind_the_others),
         TEST(an_error_is_answered_again_and_again),
-        TEST(a_moved_high_watermark_or_start_is_news_and_ends_a_followers_wait),
+        TEST(a_moved_high_watermark_or_start_is_news_and_the_former_owed_to_a_follower),
         TEST(who_names_a_partition_again_and_came_no_further_is_answered_again),
         TEST(a_waiting_fetch_is_woken_by_its_partitions),
         TEST(told_to_lead_followers_waits_end_and_are_short_for_a_second_and_consumers_go_on),
