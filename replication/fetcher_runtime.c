@@ -414,5 +414,7 @@ static void on_fetch_answer(void *context, int error, const uint8_t *body, size_
         tell_success(fetcher);
         take_response(fetcher, &response, now_ms);
     }
-    fetcher_runtime_kick(fetcher);
+    /* At once, not in a turn of its own: the leader's clients wait for this fetch. */
+    timer_stop(fetcher->manager->clock, &fetcher->timer);
+    on_timer(&fetcher->timer);
 }
