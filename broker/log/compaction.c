@@ -165,6 +165,9 @@ static enum compaction_state begin_group(struct compaction *c, int32_t first) {
     c->at = first;
     c->position = 0;
     int error = segment_create(&c->output_place, c->sources[first].base_offset, &c->config, c->wall_ms, &c->cleaned);
+    if (error == 0) {
+        error = segment_activate(c->cleaned, &c->config);
+    }
     return error != 0 ? fail(c, error, NULL) : finish(c, COMPACTION_MORE);
 }
 

@@ -41,6 +41,11 @@ struct disk_ops {
     int (*make_directory)(struct disk *disk, const char *path); /* ERR_EXISTS when present; parents must exist */
     int (*remove_directory)(struct disk *disk, const char *path);
     int (*sync_directory)(struct disk *disk, const char *path);
+    /* Makes durable what was written so far to the whole file system that holds `place`, names included: one wait where
+     * thousands of files would each have theirs. An error may be of any file there, since `place` was opened. NULL
+     * where there is none. `covers`: whether it does for `file` all that sync does, telling its errors included. */
+    int (*sync_file_system)(struct disk_file *place);
+    bool (*covers)(struct disk_file *place, struct disk_file *file);
     int (*list)(struct disk *disk, const char *path, disk_list_callback *on_entry, void *context);
     /* Takes an exclusive lock on the open file for as long as it stays open; ERR_LOCKED when another process has it. */
     int (*lock)(struct disk_file *file);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "broker/base/check.h"
@@ -142,6 +143,26 @@ static int posix_sync_directory(struct disk *disk, const char *path) {
     return error;
 }
 
+static int posix_sync_file_system(struct disk_file *place) {
+    return syncfs(posix_descriptor(place)) == 0 ? 0 : error_from_errno(errno);
+}
+
+/* Linux tells what could not be written by syncfs since 5.8. */
+static bool syncfs_tells_errors(void) {
+    struct utsname system;
+    int major = 0;
+    int minor = 0;
+    return uname(&system) == 0 && sscanf(system.release, "%d.%d", &major, &minor) == 2 &&
+           (major > 5 || (major == 5 && minor >= 8));
+}
+
+static bool posix_covers(struct disk_file *place, struct disk_file *file) {
+    struct stat a;
+    struct stat b;
+    return syncfs_tells_errors() && fstat(posix_descriptor(place), &a) == 0 && fstat(posix_descriptor(file), &b) == 0 &&
+           a.st_dev == b.st_dev;
+}
+
 static bool entry_is_directory(DIR *directory, const struct dirent *entry) {
     if (entry->d_type != DT_UNKNOWN && entry->d_type != DT_LNK) {
         return entry->d_type == DT_DIR;
@@ -208,6 +229,8 @@ struct disk *disk_posix(void) {
         .make_directory = posix_make_directory,
         .remove_directory = posix_remove_directory,
         .sync_directory = posix_sync_directory,
+        .sync_file_system = posix_sync_file_system,
+        .covers = posix_covers,
         .list = posix_list,
         .lock = posix_lock,
         .space = posix_space,

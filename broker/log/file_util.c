@@ -142,6 +142,38 @@ void file_write_run(struct file_write *write) {
                                     write->bytes.data, write->bytes.size);
 }
 
+static void staged_path(const struct file_write *write, char ret_path[LOG_PATH_SIZE]) {
+    int length =
+        snprintf(ret_path, LOG_PATH_SIZE, "%s.new.tmp", write->path); /* a write under way has the other name */
+    CHECK(length > 0 && length < LOG_PATH_SIZE);
+}
+
+int file_write_stage(const struct file_write *write) {
+    char path[LOG_PATH_SIZE];
+    struct disk_file *file;
+    staged_path(write, path);
+    int error = disk_open(write->disk, path, DISK_CREATE | DISK_TRUNCATE, &file);
+    if (error == 0) {
+        error = disk_write(file, write->bytes.data, write->bytes.size, 0);
+        disk_file_unref(file);
+    }
+    return error;
+}
+
+int file_write_place(struct file_write *write) {
+    struct replaced_file *file = write->file;
+    char path[LOG_PATH_SIZE];
+    staged_path(write, path);
+    pthread_mutex_lock(&file->mutex);
+    bool is_newest = write->number > file->written;
+    int error = is_newest ? write->disk->ops->rename(write->disk, path, write->path) : file_remove(write->disk, path);
+    if (error == 0 && is_newest) {
+        __atomic_store_n(&file->written, write->number, __ATOMIC_RELEASE);
+    }
+    pthread_mutex_unlock(&file->mutex);
+    return error;
+}
+
 void file_write_destroy(struct file_write *write) {
     replaced_file_unref(write->file);
     byte_buffer_deinit(&write->bytes);

@@ -60,6 +60,10 @@ struct file_write {
 struct file_write *file_write_create(struct replaced_file *file, struct disk *disk, const char *directory,
                                      const char *path, struct byte_buffer *bytes);
 void file_write_run(struct file_write *write);
+/* The same in two halves, so that one sync serves many files: the content beside the file; and, when that is durable,
+ * in its place, which the directory's next sync makes durable. */
+int file_write_stage(const struct file_write *write);
+int file_write_place(struct file_write *write);
 void file_write_destroy(struct file_write *write);
 
 /* Unlinks; a file that is not there is fine. */

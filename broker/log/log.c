@@ -130,18 +130,49 @@ int log_roll(struct log *log) {
     return log->is_fenced ? ERR_FENCED : log_fence(log, log_roll_at(log, log->end_offset));
 }
 
+static int settle_files(struct log *log, bool sync) {
+    int error = log_take_snapshot(log, sync);
+    return error != 0 ? error : segment_deactivate(log_active_segment(log));
+}
+
 int log_close(struct log *log) {
     if (log->is_fenced) {
         return ERR_FENCED;
     }
-    int error = log_take_snapshot(log, true);
-    if (error == 0) {
-        error = segment_deactivate(log_active_segment(log));
-    }
+    int error = settle_files(log, true);
     if (error == 0) {
         error = log_flush(log);
     }
     log->is_fenced = true; /* nothing may be appended to what was cut to size */
+    return error;
+}
+
+int log_close_begin(struct log *log) {
+    if (log->is_fenced) {
+        return ERR_FENCED;
+    }
+    int error = settle_files(log, false);
+    if (error == 0 && (log->staged_epochs = epoch_cache_catch_up(&log->epochs)) != NULL) {
+        error = file_write_stage(log->staged_epochs);
+    }
+    log->is_fenced = true;
+    return error;
+}
+
+int log_close_place(struct log *log) {
+    int error = log->staged_epochs != NULL ? file_write_place(log->staged_epochs) : 0;
+    return error != 0 ? error : log->staged_epochs != NULL;
+}
+
+int log_close_end(struct log *log) {
+    int error = sync_outcome_error(log->sync_outcome); /* of a flush that was told before we asked */
+    if (error == 0) {
+        log_note_durable(log, log->end_offset);
+        for (int32_t i = 0; i < log->segment_count; i++) {
+            log->segments[i]->is_synced = true;
+        }
+        log->has_unsynced_metadata = false;
+    }
     return error;
 }
 
@@ -153,6 +184,9 @@ void log_destroy(struct log *log) {
         segment_destroy(log->segments[i]);
     }
     free(log->segments);
+    if (log->staged_epochs != NULL) {
+        file_write_destroy(log->staged_epochs);
+    }
     sync_outcome_unref(log->sync_outcome);
     epoch_cache_deinit(&log->epochs);
     producer_state_deinit(&log->producers);

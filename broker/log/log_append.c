@@ -222,7 +222,11 @@ static int write_run(struct log *log, struct slice run) {
     }
     struct log_segment *segment = log_active_segment(log);
     segment->is_synced = false;
-    int error = disk_write(segment->file, run.data, (size_t)run.size, segment->size);
+    int error = segment_activate(segment, &log->config);
+    if (error != 0) {
+        return error;
+    }
+    error = disk_write(segment->file, run.data, (size_t)run.size, segment->size);
     if (error != 0) {
         /* The disk is full, most likely: what got through of the batch goes, so that the file ends with a whole one.
          * Best effort; recovery would cut it off as well. */
@@ -241,9 +245,13 @@ static int write_run(struct log *log, struct slice run) {
 /* An empty segment is as good as a new one, unless the offsets are too far from its base. */
 static int should_roll(struct log *log, int64_t bytes, const struct record_batch *header, bool *ret_roll) {
     struct log_segment *segment = log_active_segment(log);
-    int error = segment_should_roll(segment, &log->config, bytes, header->last_offset, header->max_timestamp,
+    int error = segment_activate(segment, &log->config); /* only then it is known whether its indexes are full */
+    if (error == 0) {
+        error = segment_should_roll(segment, &log->config, bytes, header->last_offset, header->max_timestamp,
                                     clock_wall_ms(log->clock), ret_roll);
-    *ret_roll = *ret_roll && (segment->size > 0 || header->last_offset - segment->base_offset > INT32_MAX);
+    }
+    *ret_roll =
+        error == 0 && *ret_roll && (segment->size > 0 || header->last_offset - segment->base_offset > INT32_MAX);
     return error;
 }
 

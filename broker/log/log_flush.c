@@ -189,15 +189,29 @@ void log_flush_discard(struct log_flush *flush) {
     flush->count = 0;
 }
 
+void log_note_durable(struct log *log, int64_t offset) {
+    int64_t durable = log->doubtful_from < 0 ? offset : MIN(offset, log->doubtful_from);
+    log->recovery_point = MAX(log->recovery_point, durable);
+    log->parent_is_synced = true;
+    log->last_flush_ms = clock_now_ms(log->clock);
+}
+
+bool log_is_durable(const struct log *log) {
+    for (int32_t i = 0; i < log->segment_count; i++) {
+        if (!log->segments[i]->is_synced) {
+            return false;
+        }
+    }
+    return log->end_offset <= log->recovery_point && !log->has_unsynced_metadata &&
+           log->producers.end_offset <= log->producers.snapshot_offset && !replaced_file_is_behind(log->epochs.file);
+}
+
 int log_flush_finish(struct log *log, struct log_flush *flush) {
     int error = flush->error;
     CHECK(log->flushes_in_flight > 0);
     log->flushes_in_flight--;
     if (error == 0 && flush->truncations == log->truncations) {
-        int64_t durable = log->doubtful_from < 0 ? flush->offset : MIN(flush->offset, log->doubtful_from);
-        log->recovery_point = MAX(log->recovery_point, durable);
-        log->parent_is_synced = true;
-        log->last_flush_ms = clock_now_ms(log->clock);
+        log_note_durable(log, flush->offset);
     }
     log_flush_discard(flush);
     return log_fence(log, error);

@@ -73,11 +73,12 @@ struct log {
     bool is_flush_wanted;      /* up to flush_wanted, once that of the manager which is under way is done */
     int64_t flush_wanted;
     int64_t last_flush_ms;
-    int64_t recovered_end;      /* while loading: where the batches of the segment looked at end */
-    bool is_sparse;             /* while loading: offsets are missing between batches, so it was compacted once */
-    int64_t doubtful_from;      /* log_doubtful_from() */
-    bool parent_is_synced;      /* the partition directory's own name is on stable storage */
-    bool has_unsynced_metadata; /* partition.metadata was written and not yet synced */
+    int64_t recovered_end;            /* while loading: where the batches of the segment looked at end */
+    bool is_sparse;                   /* while loading: offsets are missing between batches, so it was compacted once */
+    int64_t doubtful_from;            /* log_doubtful_from() */
+    bool parent_is_synced;            /* the partition directory's own name is on stable storage */
+    struct file_write *staged_epochs; /* while it is closed */
+    bool has_unsynced_metadata;       /* partition.metadata was written and not yet synced */
     struct record_workspace *workspace;
     bool owns_workspace;
     struct log_tail_batch tail[LOG_TAIL_MAX]; /* of the active segment; a ring that ends at tail_next */
@@ -103,10 +104,17 @@ struct log_open_options {
     struct record_workspace *workspace; /* shared among logs of one thread; NULL: one of its own */
 };
 
-/* Loads the directory, recovering what needs it (zookeeper-mode.md 5.8, 5.9), and makes the last segment active. */
+/* Loads the directory, recovering what needs it (zookeeper-mode.md 5.8, 5.9). */
 int log_open(const struct log_open_options *options, struct log **ret_log);
 /* Clean stop: flush, producer snapshot at the log end, indexes cut to size. The log must still be destroyed. */
 int log_close(struct log *log);
+/* The same in steps, between which a sync makes durable what many logs wrote (disk.h, sync_file_system). The second
+ * puts files in place that the first wrote beside them: 1 when it had any, which takes another sync. */
+int log_close_begin(struct log *log);
+int log_close_place(struct log *log);
+int log_close_end(struct log *log);
+/* Nothing of it waits for a sync. */
+bool log_is_durable(const struct log *log);
 /* Frees memory and closes files; writes nothing. */
 void log_destroy(struct log *log);
 
@@ -133,7 +141,8 @@ int log_find_in_segment(struct log *log, const struct log_segment *segment, int6
 
 /* Producer state on disk. */
 int log_take_snapshot(struct log *log, bool sync);
-int log_list_snapshots(struct log *log);
+/* While loading: the name of a file, of a snapshot perhaps. */
+void log_note_snapshot(struct log *log, const char *name);
 int log_remove_snapshot(struct log *log, int64_t offset, bool later);
 /* Removes snapshots that belong to no segment, except the newest when it lies above the last segment's base. */
 int log_remove_stray_snapshots(struct log *log);
@@ -178,6 +187,7 @@ struct log_flush {
 /* Collects what must be synced for everything below `offset` to be durable; false when nothing must. */
 bool log_flush_begin(struct log *log, int64_t offset, struct log_flush *ret_flush);
 void log_flush_run(struct log_flush *flush);                    /* on any thread */
+void log_note_durable(struct log *log, int64_t offset);         /* everything below `offset` is */
 int log_flush_finish(struct log *log, struct log_flush *flush); /* frees the flush; moves the recovery point */
 void log_flush_discard(struct log_flush *flush);                /* the log is gone meanwhile */
 

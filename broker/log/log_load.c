@@ -14,6 +14,7 @@ struct name_list {
     char **names;
     int32_t count;
     int32_t capacity;
+    bool is_outdated; /* files came or went since */
 };
 
 static int on_name(void *context, const char *name, bool is_directory) {
@@ -72,14 +73,31 @@ static int64_t offset_of_name(const char *name) {
     return at > name && *at == '.' ? offset : -1;
 }
 
-static int remove_name(const struct log *log, const char *name) {
+/* Most directories are as they were left, and one listing does: with thousands of logs each further one shows. */
+static int list_again(const struct log *log, struct name_list *list) {
+    if (!list->is_outdated) {
+        return 0;
+    }
+    name_list_deinit(list);
+    return list_names(log, list);
+}
+
+static bool has_file(const struct log *log, const struct name_list *list, int64_t offset, const char *suffix) {
+    char path[LOG_PATH_SIZE];
+    path_of_offset(path, &log->place, offset, suffix);
+    const char *name = strrchr(path, '/') + 1;
+    return list->count > 0 && bsearch(&name, list->names, (size_t)list->count, sizeof(char *), compare_names) != NULL;
+}
+
+static int remove_name(const struct log *log, struct name_list *list, const char *name) {
     char path[LOG_PATH_SIZE];
     path_join(path, log->place.directory, name);
+    list->is_outdated = true;
     return file_remove(log->place.disk, path);
 }
 
 /* Steps 1 and 2: what was being deleted goes; output that was not complete goes. */
-static int remove_leftovers(const struct log *log, const struct name_list *list) {
+static int remove_leftovers(const struct log *log, struct name_list *list) {
     int64_t cleaned_min = INT64_MAX;
     int error = 0;
     for (int32_t i = 0; i < list->count; i++) {
@@ -95,13 +113,13 @@ static int remove_leftovers(const struct log *log, const struct name_list *list)
         is_incomplete_swap = ends_with(name, ".swap");
 #endif
         if (ends_with(name, ".deleted") || is_incomplete_swap || ends_with(name, ".tmp")) {
-            error = remove_name(log, name);
+            error = remove_name(log, list, name);
         }
     }
     /* Last, because they are what marks the swap files above as incomplete. */
     for (int32_t i = 0; error == 0 && i < list->count; i++) {
         if (ends_with(list->names[i], ".cleaned")) {
-            error = remove_name(log, list->names[i]);
+            error = remove_name(log, list, list->names[i]);
         }
     }
     return error;
@@ -129,7 +147,7 @@ static int swap_end(const struct log *log, const char *name, int64_t base_offset
 }
 
 /* Steps 3 and 4: complete output replaces everything it was made of. */
-static int finish_swaps(const struct log *log, const struct name_list *list) {
+static int finish_swaps(const struct log *log, struct name_list *list) {
     int64_t min = INT64_MAX;
     int64_t max = INT64_MIN;
     int error = 0;
@@ -145,7 +163,7 @@ static int finish_swaps(const struct log *log, const struct name_list *list) {
     for (int32_t i = 0; error == 0 && i < list->count; i++) {
         int64_t offset = offset_of_name(list->names[i]);
         if (!ends_with(list->names[i], ".swap") && offset >= min && offset < max) {
-            error = remove_name(log, list->names[i]);
+            error = remove_name(log, list, list->names[i]);
         }
     }
     for (int32_t i = 0; error == 0 && i < list->count; i++) {
@@ -155,6 +173,7 @@ static int finish_swaps(const struct log *log, const struct name_list *list) {
             path_join(from, log->place.directory, list->names[i]);
             path_join(to, log->place.directory, list->names[i]);
             to[strlen(to) - strlen(".swap")] = 0;
+            list->is_outdated = true;
             error = log->place.disk->ops->rename(log->place.disk, from, to);
         }
     }
@@ -209,7 +228,8 @@ static bool is_recovered_later(const struct log_open_options *options, int64_t b
     return !options->had_clean_shutdown && base_offset >= options->recovery_point;
 }
 
-static int load_segment(struct log *log, const struct log_open_options *options, const char *name) {
+static int load_segment(struct log *log, const struct log_open_options *options, const struct name_list *list,
+                        const char *name) {
     struct log_segment *segment;
     int64_t base_offset = offset_of_name(name);
     int error = segment_open(&log->place, base_offset, clock_wall_ms(log->clock), &segment);
@@ -217,7 +237,7 @@ static int load_segment(struct log *log, const struct log_open_options *options,
         return error;
     }
     bool rebuild = error == ERR_CORRUPT;
-    if (!rebuild) {
+    if (!rebuild && has_file(log, list, base_offset, ".txnindex")) {
         struct aborted_transaction *entries;
         int32_t count;
         error = transaction_index_read(&log->place, base_offset, &entries, &count);
@@ -240,23 +260,16 @@ static int load_segment(struct log *log, const struct log_open_options *options,
 }
 
 /* Step 5: every ".log" is a segment; an index without its log goes. */
-static int load_segments(struct log *log, const struct log_open_options *options, const struct name_list *list) {
+static int load_segments(struct log *log, const struct log_open_options *options, struct name_list *list) {
     int error = 0;
     for (int32_t i = 0; error == 0 && i < list->count; i++) {
         const char *name = list->names[i];
         bool is_index = ends_with(name, ".index") || ends_with(name, ".timeindex") || ends_with(name, ".txnindex");
         int64_t offset = offset_of_name(name);
         if (offset >= 0 && ends_with(name, ".log")) {
-            error = load_segment(log, options, name);
-        } else if (offset >= 0 && is_index) {
-            char path[LOG_PATH_SIZE];
-            struct disk_file *file;
-            path_of_offset(path, &log->place, offset, ".log");
-            if (disk_open(log->place.disk, path, DISK_READ, &file) == 0) {
-                disk_file_unref(file);
-            } else {
-                error = remove_name(log, name);
-            }
+            error = load_segment(log, options, list, name);
+        } else if (offset >= 0 && is_index && !has_file(log, list, offset, ".log")) {
+            error = remove_name(log, list, name);
         }
     }
     return error;
@@ -367,19 +380,17 @@ static int load_files(struct log *log, const struct log_open_options *options) {
     int error = list_names(log, &list);
     if (error == 0) {
         error = remove_leftovers(log, &list);
-        name_list_deinit(&list);
     }
-    if (error == 0 && (error = list_names(log, &list)) == 0) {
+    if (error == 0 && (error = list_again(log, &list)) == 0) {
         error = finish_swaps(log, &list);
-        name_list_deinit(&list);
     }
-    if (error == 0) {
-        error = log_list_snapshots(log);
-    }
-    if (error == 0 && (error = list_names(log, &list)) == 0) {
+    if (error == 0 && (error = list_again(log, &list)) == 0) {
+        for (int32_t i = 0; i < list.count; i++) {
+            log_note_snapshot(log, list.names[i]);
+        }
         error = load_segments(log, options, &list);
-        name_list_deinit(&list);
     }
+    name_list_deinit(&list);
     return error;
 }
 
@@ -458,10 +469,7 @@ static int load(struct log *log, const struct log_open_options *options) {
     if (error == 0) {
         error = log_remove_stray_snapshots(log);
     }
-    if (error == 0) {
-        error = log_rebuild_producers(log, log->end_offset, options->had_clean_shutdown);
-    }
-    return error == 0 ? segment_activate(log_active_segment(log), &log->config) : error;
+    return error != 0 ? error : log_rebuild_producers(log, log->end_offset, options->had_clean_shutdown);
 }
 
 int log_open(const struct log_open_options *options, struct log **ret_log) {

@@ -1,6 +1,5 @@
-/* What timers begin: retention, flushing, checkpoints, forgetting producers; and stopping. The loop decides and
+/* What timers begin: retention, flushing, checkpoints, forgetting producers. The loop decides and
  * renames; syncs, writes of checkpoints and deletions are done by workers (log_manager_background.c). */
-#include <stdlib.h>
 #include <string.h>
 
 #include "broker/base/check.h"
@@ -114,88 +113,4 @@ int log_manager_checkpoint(struct log_manager *manager) {
     int start_error = write_checkpoints(manager, CHECKPOINT_START_OFFSET);
     int watermark_error = manager->high_watermarks_enabled ? write_checkpoints(manager, CHECKPOINT_HIGH_WATERMARK) : 0;
     return error != 0 ? error : start_error != 0 ? start_error : watermark_error;
-}
-
-/* Everything is on disk: say so, last of all. */
-static int write_clean_mark(struct log_manager *manager, int32_t directory) {
-    static const char content[] = "{\"version\":0,\"brokerEpoch\":-1}";
-    const char *place = manager->directories[directory].path;
-    char path[LOG_PATH_SIZE];
-    path_join(path, place, ".kafka_cleanshutdown");
-    return file_replace(manager->disk, place, path, content, sizeof content - 1);
-}
-
-/* Per directory. A journaling file system has those who sync at the same time wait for one commit together; one after
- * the other, each file of each log waits for one of its own (600 files: 2.2 s by one thread, 0.07 s by four). */
-#define CLOSE_THREADS 8
-
-/* The logs of one directory, and the error of one that could not be closed. */
-struct directory_close {
-    struct log **logs;
-    int32_t count;
-    int32_t error; /* atomic */
-};
-
-/* On any thread: a log that is closed touches nothing but its own. */
-static void close_one(struct directory_work *self, int32_t number, void *own) {
-    (void)own;
-    struct directory_close *close = self->context;
-    int error = log_close(close->logs[number]);
-    if (error != 0) {
-        __atomic_store_n(&close->error, error, __ATOMIC_RELAXED);
-        __atomic_store_n(&self->is_stopped, true, __ATOMIC_RELAXED);
-    }
-}
-
-static void collect(const struct log_manager *manager, struct directory_close *close, int32_t directory) {
-    close->logs = xcalloc((size_t)manager->directories[directory].log_count + 1, sizeof(struct log *));
-    for (struct managed_log *entry = manager->logs; entry != NULL; entry = entry->hh.next) {
-        struct log *log = entry->log != NULL && entry->directory == directory ? entry->log
-                          : entry->future.directory == directory              ? entry->future.log
-                                                                              : NULL;
-        if (log != NULL) {
-            CHECK(close->count < manager->directories[directory].log_count);
-            close->logs[close->count++] = log;
-        }
-    }
-}
-
-static int close_logs(struct log_manager *manager) {
-    struct directory_close *closes = xcalloc((size_t)manager->directory_count, sizeof *closes);
-    struct directory_work *works = xcalloc((size_t)manager->directory_count, sizeof *works);
-    int last_error = 0;
-    for (int32_t i = 0; i < manager->directory_count; i++) {
-        if (!manager->directories[i].is_offline) {
-            collect(manager, &closes[i], i);
-        }
-        works[i] = (struct directory_work){
-            .context = &closes[i], .count = closes[i].count, .threads = CLOSE_THREADS, .work = close_one};
-    }
-    manager_work_in_parallel(manager, works);
-    for (int32_t i = 0; i < manager->directory_count; i++) {
-        if (closes[i].error != 0) {
-            manager_fail_directory(manager, i, closes[i].error, "closing a log");
-            last_error = closes[i].error;
-        }
-        free(closes[i].logs);
-    }
-    free(works);
-    free(closes);
-    return last_error;
-}
-
-int log_manager_shutdown(struct log_manager *manager) {
-    manager_stop_cleaner(manager);
-    manager_stop_timers(manager); /* closed logs are nobody's duty, and nothing is written after the clean mark */
-    int first_error = close_logs(manager);
-    int error = log_manager_checkpoint(manager);
-    first_error = first_error == 0 ? error : first_error;
-    for (int32_t i = 0; i < manager->directory_count; i++) {
-        error = manager->directories[i].is_offline ? 0 : write_clean_mark(manager, i);
-        if (error != 0) {
-            manager_fail_directory(manager, i, error, "marking a clean stop");
-            first_error = first_error == 0 ? error : first_error;
-        }
-    }
-    return first_error;
 }

@@ -30,19 +30,12 @@ static void note_snapshot(struct producer_state *state, int64_t offset) {
     state->snapshot_count++;
 }
 
-static int on_entry(void *context, const char *name, bool is_directory) {
-    struct log *log = context;
+void log_note_snapshot(struct log *log, const char *name) {
     int64_t offset;
     int end = 0;
-    if (!is_directory && sscanf(name, "%20" SCNd64 ".snapshot%n", &offset, &end) == 1 && end > 0 && name[end] == 0) {
+    if (sscanf(name, "%20" SCNd64 ".snapshot%n", &offset, &end) == 1 && end > 0 && name[end] == 0) {
         note_snapshot(&log->producers, offset);
     }
-    return 0;
-}
-
-int log_list_snapshots(struct log *log) {
-    log->producers.snapshot_count = 0;
-    return log->place.disk->ops->list(log->place.disk, log->place.directory, on_entry, log);
 }
 
 int log_take_snapshot(struct log *log, bool sync) {

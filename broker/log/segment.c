@@ -31,7 +31,14 @@ void segment_destroy(struct log_segment *segment) {
     }
 }
 
+static bool is_active(const struct log_segment *segment) {
+    return segment->offset_index.file != NULL && segment->time_index.file != NULL;
+}
+
 int segment_activate(struct log_segment *segment, const struct log_config *config) {
+    if (is_active(segment)) {
+        return 0;
+    }
     int error = segment_index_activate(&segment->offset_index, segment->place, config->segment_index_bytes);
     return error != 0 ? error
                       : segment_index_activate(&segment->time_index, segment->place, config->segment_index_bytes);
@@ -55,7 +62,10 @@ int segment_create(const struct log_place *place, int64_t base_offset, const str
         error = disk_truncate(segment->file, config->segment_bytes);
     }
     if (error == 0) {
-        error = segment_activate(segment, config);
+        error = segment_index_create(&segment->offset_index, place);
+    }
+    if (error == 0) {
+        error = segment_index_create(&segment->time_index, place);
     }
     if (error != 0) {
         segment_destroy(segment);
@@ -119,6 +129,7 @@ int segment_deactivate(struct log_segment *segment) {
 
 int segment_note_batch(struct log_segment *segment, const struct record_batch *header, int64_t position,
                        int32_t index_interval_bytes) {
+    CHECK(is_active(segment));
     if (position == 0) {
         segment->first_timestamp = header->max_timestamp;
         segment->first_timestamp_known = true;
@@ -314,8 +325,21 @@ static int recover_batch(struct log_segment *segment, const struct log_config *c
     return error != 0 || on_batch == NULL ? error : on_batch(context, header, bytes);
 }
 
+/* Nothing in it and nothing in its indexes: most partitions of a large cluster. */
+static bool is_blank(const struct log_segment *segment) {
+    const struct segment_index *offsets = &segment->offset_index;
+    const struct segment_index *times = &segment->time_index;
+    return segment->size == 0 && offsets->is_loaded && offsets->file_size == 0 && times->is_loaded &&
+           times->file_size == 0;
+}
+
 int64_t segment_recover(struct log_segment *segment, const struct log_config *config, segment_batch_callback *on_batch,
                         void *context) {
+    segment->is_synced = false;
+    segment->is_recovered = true;
+    if (is_blank(segment)) {
+        return 0;
+    }
     int error = segment_index_reset(&segment->offset_index, segment->place, config->segment_index_bytes);
     if (error == 0) {
         error = segment_index_reset(&segment->time_index, segment->place, config->segment_index_bytes);
@@ -355,8 +379,6 @@ int64_t segment_recover(struct log_segment *segment, const struct log_config *co
         error = disk_truncate(segment->file, valid);
         segment->size = valid;
     }
-    segment->is_synced = false;
-    segment->is_recovered = true;
     segment->bytes_since_index_entry = 0;
     if (error == 0) {
         error = segment_deactivate(segment);

@@ -34,19 +34,20 @@ struct batch_position {
     int64_t position;
 };
 
-/* A new active segment; files of that name that are in the way are removed first. */
+/* A new segment, empty and inactive; files of that name that are in the way are removed first. */
 int segment_create(const struct log_place *place, int64_t base_offset, const struct log_config *config, int64_t wall_ms,
                    struct log_segment **ret_segment);
 /* Opens an existing one, inactive. ERR_CORRUPT with *ret_segment set when its indexes must be rebuilt. */
 int segment_open(const struct log_place *place, int64_t base_offset, int64_t wall_ms, struct log_segment **ret_segment);
 /* Frees memory, closes files, writes nothing. */
 void segment_destroy(struct log_segment *segment);
-/* Makes the indexes appendable. */
+/* Makes the indexes appendable; nothing to do when they are. The first append to a segment does: most partitions of a
+ * large cluster are idle, and no index of theirs need be open, nor change its length at each start and stop. */
 int segment_activate(struct log_segment *segment, const struct log_config *config);
 /* What Kafka does when a segment is rolled or closed: a last time index entry, both indexes cut to size. */
 int segment_deactivate(struct log_segment *segment);
 
-/* Notes a batch already written at `position`, making an index entry when it is time for one. */
+/* Notes a batch already written at `position` of an active segment, making an index entry when it is time for one. */
 int segment_note_batch(struct log_segment *segment, const struct record_batch *header, int64_t position,
                        int32_t index_interval_bytes);
 /* True when `bytes` more, ending at last_offset with max_timestamp, belong into another segment. */

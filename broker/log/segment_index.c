@@ -109,6 +109,16 @@ int segment_index_load(struct segment_index *index, const struct log_place *plac
         error = ERR_CORRUPT;
     }
     disk_file_unref(file);
+    index->is_loaded = error == 0;
+    return error;
+}
+
+int segment_index_create(const struct segment_index *index, const struct log_place *place) {
+    struct disk_file *file;
+    int error = index_open(index, place, DISK_CREATE, &file);
+    if (error == 0) {
+        disk_file_unref(file);
+    }
     return error;
 }
 

@@ -35,6 +35,7 @@ struct segment_index {
     int32_t pending; /* the last so many are only in memory */
     int64_t file_size;
     struct index_entry last; /* meaningful when entries > 0 */
+    bool is_loaded;          /* the file is there, and what is here is what it holds */
     struct disk_file *file;  /* open while the segment is active */
     uint8_t *block;          /* encoded pending entries, while the segment is active */
 };
@@ -46,6 +47,8 @@ void segment_index_deinit(struct segment_index *index);
 /* Reads size and last entry of what is on disk. ERR_NOT_FOUND without a file; ERR_CORRUPT when it cannot be an index
  * of this segment, whose log holds log_size bytes: then it must be rebuilt. */
 int segment_index_load(struct segment_index *index, const struct log_place *place, int64_t log_size);
+/* An empty file, durable when the directory is. */
+int segment_index_create(const struct segment_index *index, const struct log_place *place);
 /* Opens or creates the file, preallocated to at most max_bytes, ready for appends. */
 int segment_index_activate(struct segment_index *index, const struct log_place *place, int32_t max_bytes);
 /* Drops all entries (and activates). */

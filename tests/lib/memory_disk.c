@@ -320,6 +320,34 @@ static int memory_sync_directory(struct disk *base, const char *path) {
     return 0;
 }
 
+/* One that the machine dies of has got through half of the files, and no name. */
+static int memory_sync_file_system(struct disk_file *place) {
+    struct memory_disk *disk = disk_of_file(place);
+    bool torn;
+    bool is_done = alive(disk, &torn);
+    int files = is_done ? disk->seen.end : torn ? disk->seen.end / 2 : 0;
+    for (int i = 0; i < files; i++) {
+        if (disk->seen.entries[i].path != NULL) {
+            image_copy(&disk->seen.entries[i].inode->stable, &disk->seen.entries[i].inode->seen);
+        }
+    }
+    for (int i = 0; is_done && i < disk->stable.end; i++) {
+        if (disk->stable.entries[i].path != NULL) {
+            drop(&disk->stable.entries[i]);
+        }
+    }
+    for (int i = 0; is_done && i < disk->seen.end; i++) {
+        if (disk->seen.entries[i].path != NULL) {
+            put(&disk->stable, disk->seen.entries[i].path, disk->seen.entries[i].inode);
+        }
+    }
+    return is_done ? 0 : ERR_IO;
+}
+
+static bool memory_covers(struct disk_file *place, struct disk_file *file) {
+    return place->disk == file->disk;
+}
+
 static int memory_list(struct disk *base, const char *path, disk_list_callback *on_entry, void *context) {
     struct memory_disk *disk = disk_of(base);
     int result = disk->is_dead ? ERR_IO : 0;
@@ -358,6 +386,8 @@ struct memory_disk *memory_disk_create(void) {
                                         .make_directory = memory_make_directory,
                                         .remove_directory = memory_unlink,
                                         .sync_directory = memory_sync_directory,
+                                        .sync_file_system = memory_sync_file_system,
+                                        .covers = memory_covers,
                                         .list = memory_list,
                                         .lock = memory_lock,
                                         .space = memory_space};

@@ -354,6 +354,20 @@ static int sim_sync_directory(struct disk *base, const char *path) {
     return error;
 }
 
+static int sim_sync_file_system(struct disk_file *place) {
+    turn();
+    struct sim_disk *disk = disk_of(place->disk);
+    int error = effect(disk, SIM_DISK_SYNC, "/");
+    for (struct sim_node *node = error == 0 ? disk->nodes.first : NULL; node != NULL; node = node->next) {
+        sim_node_sync(node);
+    }
+    return error;
+}
+
+static bool sim_covers(struct disk_file *place, struct disk_file *file) {
+    return place->disk == file->disk;
+}
+
 static int sim_list(struct disk *base, const char *path, disk_list_callback *on_entry, void *context) {
     turn();
     struct sim_node *node = find(disk_of(base), path);
@@ -406,6 +420,8 @@ struct disk *sim_disk_create(uint64_t seed) {
         .make_directory = sim_make_directory,
         .remove_directory = sim_remove_directory,
         .sync_directory = sim_sync_directory,
+        .sync_file_system = sim_sync_file_system,
+        .covers = sim_covers,
         .list = sim_list,
         .lock = sim_lock,
         .space = sim_space,
