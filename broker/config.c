@@ -197,6 +197,11 @@ const char *config_text(const struct config *config, enum config_key key) {
     return definitions[key].setting.default_value;
 }
 
+int32_t config_socket_buffer_bytes(const struct config *config, enum config_key key) {
+    int32_t bytes = *(const int32_t *)((const char *)config + definitions[key].offset);
+    return bytes == strtol(definitions[key].setting.default_value, NULL, 10) ? -1 : bytes;
+}
+
 bool config_is_given(const struct config *config, enum config_key key) {
     return config_text(config, key) != definitions[key].setting.default_value;
 }

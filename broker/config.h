@@ -123,6 +123,10 @@ int config_check_dynamic(const struct config *config, enum config_source source,
                          char **ret_message);
 /* The text in force; NULL for null. */
 const char *config_text(const struct config *config, enum config_key key);
+/* What a socket's buffer is to be set to, -1 for nothing: the system sizes the buffers of a connection by how fast its
+ * ends are, up to megabytes, unless they were set once. Kafka's defaults, which the server.properties it ships spells
+ * out, hold a connection to 100 KiB (follower: 64 KiB) on their way, and are therefore not taken for a wish. */
+int32_t config_socket_buffer_bytes(const struct config *config, enum config_key key);
 /* One "key = value" line per key, in alphabetical order, passwords hidden. */
 void config_print(const struct config *config, void (*say)(void *context, const char *line), void *context);
 

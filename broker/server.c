@@ -149,8 +149,8 @@ static int open_network(struct server *server) {
     const struct config *config = server->config;
     struct network_config network_config = {
         .socket_request_max_bytes = config->socket_request_max_bytes,
-        .socket_send_buffer_bytes = config->socket_send_buffer_bytes,
-        .socket_receive_buffer_bytes = config->socket_receive_buffer_bytes,
+        .socket_send_buffer_bytes = config_socket_buffer_bytes(config, CONFIG_KEY_socket_send_buffer_bytes),
+        .socket_receive_buffer_bytes = config_socket_buffer_bytes(config, CONFIG_KEY_socket_receive_buffer_bytes),
         .socket_listen_backlog_size = config->socket_listen_backlog_size,
         .connections_max_idle_ms = config->connections_max_idle_ms,
         .frames_max_bytes =
@@ -228,7 +228,8 @@ static int open_all(struct server *server) {
     coord_zookeeper_on_credentials(server->coord, on_credentials, server);
     coord_zookeeper_set_in_flight_max(server->coord, config->zookeeper_max_in_flight_requests);
     struct peers_config peers_config = {
-        .socket_receive_buffer_bytes = config->replica_socket_receive_buffer_bytes,
+        .socket_receive_buffer_bytes =
+            config_socket_buffer_bytes(config, CONFIG_KEY_replica_socket_receive_buffer_bytes),
         .connections_max_idle_ms = config->connections_max_idle_ms,
         .connection_setup_timeout_ms = config->socket_connection_setup_timeout_ms,
         .connection_setup_timeout_max_ms = config->socket_connection_setup_timeout_max_ms,

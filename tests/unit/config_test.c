@@ -60,6 +60,16 @@ START_TEST(every_default_passes_its_own_checks) {
 }
 END_TEST
 
+START_TEST(buffers_of_sockets_are_the_systems_unless_another_size_than_kafkas_default_is_asked_for) {
+    struct config *config = load_ok("socket.send.buffer.bytes=102400\nreplica.socket.receive.buffer.bytes=131072\n");
+    ck_assert_int_eq(config_socket_buffer_bytes(config, CONFIG_KEY_socket_send_buffer_bytes), -1);
+    ck_assert_int_eq(config_socket_buffer_bytes(config, CONFIG_KEY_socket_receive_buffer_bytes), -1);
+    ck_assert_int_eq(config_socket_buffer_bytes(config, CONFIG_KEY_replica_socket_receive_buffer_bytes), 131072);
+    ck_assert_int_eq(config->socket_send_buffer_bytes, 102400);
+    config_destroy(config);
+}
+END_TEST
+
 START_TEST(the_table_holds_the_332_keys_of_kafka_and_two_of_ours_once_each) {
     int ours = 0;
     ck_assert_int_eq(CONFIG_KEY_COUNT, 332 + 2);
@@ -429,6 +439,7 @@ END_TEST
 int main(void) {
     static const struct test tests[] = {
         TEST(every_default_passes_its_own_checks),
+        TEST(buffers_of_sockets_are_the_systems_unless_another_size_than_kafkas_default_is_asked_for),
         TEST(the_table_holds_the_332_keys_of_kafka_and_two_of_ours_once_each),
         TEST(a_finer_unit_beats_a_coarser_one),
         TEST(refusals_have_the_words_of_kafka),
