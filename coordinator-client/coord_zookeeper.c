@@ -291,6 +291,11 @@ static void open_handle(void *context) {
     opening->handle = zookeeper_init2(zookeeper->hosts, on_library_session, zookeeper->timeout_ms, NULL, opening->link,
                                       0, on_library_line);
     opening->system_errno = errno;
+    if (opening->handle != NULL) {
+        /* Else it asks for the addresses again each time it looks at its socket, which is twice a request and half of
+         * what a request costs. After the loss of a connection it always does. */
+        zoo_set_servers_resolution_delay(opening->handle, -1);
+    }
 }
 
 static void on_opened(void *context) {

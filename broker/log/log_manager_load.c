@@ -1,8 +1,8 @@
 /* The second half of a start: every log in every directory is loaded, and recovered where the last run ended badly.
  *
- * Names are looked at one after the other; the logs they stand for are then opened by up to
- * num.recovery.threads.per.data.dir threads for each directory, all directories at once, because recovery reads what
- * was not flushed. Opened logs know no manager yet: what they want deleted is collected and handed over afterwards. */
+ * Names are looked at one after the other; the logs they stand for are then opened by several threads for each
+ * directory, all directories at once, num.recovery.threads.per.data.dir of them where there is something to recover.
+ * Opened logs know no manager yet: what they want deleted is collected and handed over afterwards. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -213,14 +213,20 @@ static void open_one(struct directory_work *self, int32_t number, void *own) {
     }
 }
 
+/* Per directory, after a clean stop: opening waits for no disk, as a rule, and num.recovery.threads.per.data.dir is
+ * about recovery, which reads all that was not flushed. */
+#define CLEAN_LOAD_THREADS 4
+
 static void open_everything(const struct log_manager *manager, struct directory_load *loads) {
     struct directory_work *works = xcalloc((size_t)manager->directory_count, sizeof *works);
     for (int32_t i = 0; i < manager->directory_count; i++) {
-        works[i] = (struct directory_work){.context = &loads[i],
-                                           .count = loads[i].error == 0 ? loads[i].count : 0,
-                                           .begin = begin_opening,
-                                           .end = end_opening,
-                                           .work = open_one};
+        works[i] =
+            (struct directory_work){.context = &loads[i],
+                                    .count = loads[i].error == 0 ? loads[i].count : 0,
+                                    .threads = manager->directories[i].had_clean_shutdown ? CLEAN_LOAD_THREADS : 0,
+                                    .begin = begin_opening,
+                                    .end = end_opening,
+                                    .work = open_one};
     }
     manager_work_in_parallel(manager, works);
     free(works);
