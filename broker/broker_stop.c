@@ -149,6 +149,7 @@ void broker_stop(struct broker *broker, void (*on_stopped)(void *context), void 
     broker->phase = BROKER_STOPPING;
     trace_info(BROKER_AREA, "[KafkaServer id=%d] shutting down", broker->id);
     if (broker->config->controlled_shutdown_enable && broker->config->controlled_shutdown_max_retries > 0) {
+        replica_manager_leave(broker->replicas);
         ask_controller(broker);
     } else {
         close_modules(broker);

@@ -68,6 +68,9 @@ void fetcher_runtime_resume(struct partition_runtime *partition) {
 }
 
 void fetcher_runtime_add(struct replica_manager *manager, struct partition_runtime *partition) {
+    if (manager->is_leaving && !partition->was_in_sync) {
+        return;
+    }
     struct fetch_position position = partition_runtime_position(partition);
     if (log_latest_epoch(partition->log) < 0 && position.offset > partition->core.high_watermark) {
         /* A log without epochs (older than message format 2) has only the high watermark to go back to. */

@@ -271,7 +271,9 @@ static void set_replicas(struct partition *partition, const struct replica_list 
 }
 
 /* Rule 18: members of the in-sync set get a full lag window from now; the others do not hold anything back. A leader
- * that goes on in a new epoch keeps what it knows of log ends: they are still prefixes of its log. */
+ * that goes on in a new epoch keeps what it knows of their log ends: they are still prefixes of its log. Whoever is not
+ * in sync is proposed again when it has fetched under this epoch: the controller may have taken it out because it is
+ * about to stop, and a set that is proposed with it would hold back every acknowledgement until that was refused. */
 static void reset_remotes(struct partition *partition, const struct partition_event *event, bool is_new_leader) {
     for (int32_t i = 0; i < partition->remote_count; i++) {
         struct replica_state *remote = &partition->remotes[i];
@@ -279,6 +281,7 @@ static void reset_remotes(struct partition *partition, const struct partition_ev
         if (is_new_leader) {
             *remote = remote_fresh(remote->broker_id);
         } else {
+            remote->log_end_offset = is_in_sync ? remote->log_end_offset : OFFSET_UNKNOWN;
             remote->last_fetch_leader_end = partition->log_end;
             remote->last_fetch_ms = is_in_sync ? event->now_ms : 0;
         }

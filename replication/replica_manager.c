@@ -93,6 +93,10 @@ void replica_manager_start(struct replica_manager *manager) {
     log_move_runtime_start_all(manager);
 }
 
+void replica_manager_leave(struct replica_manager *manager) {
+    manager->is_leaving = true;
+}
+
 void replica_manager_stop(struct replica_manager *manager) {
     struct partition_runtime *partition = NULL;
     struct partition_runtime *after = NULL;

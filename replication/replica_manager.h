@@ -57,6 +57,10 @@ void replica_manager_set_broker_epoch(struct replica_manager *manager, int64_t b
 int64_t replica_manager_broker_epoch(const struct replica_manager *manager);
 /* Starts ISR expiry and fetching. */
 void replica_manager_start(struct replica_manager *manager);
+/* The broker is about to hand over what it leads and to stop. What it is told to follow from now on without being in
+ * sync it does not fetch: its new leader would propose it for the in-sync set, and no acks=all would be answered until
+ * the controller, which may be the one that stops, has refused. Kafka fetches nothing new at all then. */
+void replica_manager_leave(struct replica_manager *manager);
 /* Stops fetchers; waiting operations end with NOT_LEADER_OR_FOLLOWER. */
 void replica_manager_stop(struct replica_manager *manager);
 

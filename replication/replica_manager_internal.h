@@ -32,6 +32,7 @@ struct replica_manager {
     int32_t heard_epoch;      /* of the controller whose command was heard last, and on which connection */
     int64_t heard_connection;
     bool is_started;
+    bool is_leaving;
     bool has_had_leader_and_isr;
     struct partition_runtime *partitions; /* uthash */
     struct partition_runtime *ticking;    /* those that need a periodic look */

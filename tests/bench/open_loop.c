@@ -8,6 +8,9 @@
  *   open_loop consume BROKERS TOPIC PARTITIONS RECORDS
  *        until so many records came; 0: until SIGTERM and no more come. Each is checked
  *
+ * In a silence it asks every 20 ms who leads: librdkafka, told the leader of before, asks again after a second, and
+ * nothing shorter than that could be seen of any broker.
+ *
  * Record n goes to partition n modulo PARTITIONS. Settings of librdkafka may follow, and producer=N where several write
  * to one topic. A value holds the checksum of the rest 4, its producer 4, its number 8, when it was due 8
  * (nanoseconds), filler. The producer prints one JSON object: records, those that failed, latency percentiles, the
@@ -16,12 +19,14 @@
  * producer once, in order, from the first on without a gap, and tells how old records were when they came. Status 1: it
  * has not. */
 #include <inttypes.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "broker/base/bytes.h"
 #include "broker/base/check.h"
@@ -35,6 +40,8 @@
 #define TAIL_RECORDS_MAX 4000000 /* whose age is told */
 #define CONSUME_SECONDS_MAX 120
 #define FLUSH_MS_MAX 120000
+#define SILENCE_MS 20 /* without an acknowledgement, from which on leaders are asked for, so often */
+#define ASK_MS_MAX 500
 
 static volatile sig_atomic_t stopping;
 
@@ -43,7 +50,7 @@ struct tally {
     int64_t measured; /* of them, due after the warm-up */
     int64_t measured_from_ns;
     int64_t failed;
-    int64_t last_ack_ns;
+    int64_t last_ack_ns; /* atomic */
     int64_t longest_silence_ns;
     int64_t longest_silence_end_ns;
     float *latencies;
@@ -71,7 +78,7 @@ static void on_delivery(rd_kafka_t *client, const rd_kafka_message_t *message, v
         tally->longest_silence_ns = now - tally->last_ack_ns;
         tally->longest_silence_end_ns = now;
     }
-    tally->last_ack_ns = now;
+    __atomic_store_n(&tally->last_ack_ns, now, __ATOMIC_RELAXED);
     int64_t due = load_i64((const uint8_t *)message->payload + 16);
     tally->acked++;
     if (due >= tally->measured_from_ns) {
@@ -139,6 +146,29 @@ static rd_kafka_conf_t *producer_settings(const char *brokers, char **pairs, int
     return conf;
 }
 
+struct asker {
+    rd_kafka_t *client;
+    const char *topic;
+    struct tally *tally;
+    bool is_over; /* atomic */
+};
+
+static void *ask_in_silences(void *context) {
+    struct asker *asker = context;
+    rd_kafka_topic_t *topic = rd_kafka_topic_new(asker->client, asker->topic, NULL);
+    while (!__atomic_load_n(&asker->is_over, __ATOMIC_RELAXED)) {
+        int64_t last_ack_ns = __atomic_load_n(&asker->tally->last_ack_ns, __ATOMIC_RELAXED);
+        const struct rd_kafka_metadata *metadata = NULL;
+        if (last_ack_ns > 0 && now_ns() - last_ack_ns > SILENCE_MS * INT64_C(1000000) &&
+            rd_kafka_metadata(asker->client, 0, topic, &metadata, ASK_MS_MAX) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+            rd_kafka_metadata_destroy(metadata); /* the client has taken from it what it says */
+        }
+        usleep(SILENCE_MS * 1000);
+    }
+    rd_kafka_topic_destroy(topic);
+    return NULL;
+}
+
 /* At a rate for some seconds; or, when the rate is 0, so many records. */
 struct pace {
     double rate;
@@ -155,6 +185,9 @@ static int produce(char **args, struct pace pace, size_t size, char **pairs, int
     rd_kafka_conf_t *conf = producer_settings(args[0], pairs, pair_count, &producer);
     rd_kafka_conf_set_opaque(conf, &tally);
     rd_kafka_t *client = client_of(RD_KAFKA_PRODUCER, conf);
+    struct asker asker = {.client = client, .topic = args[1], .tally = &tally};
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, ask_in_silences, &asker) == 0);
     uint8_t *value = xcalloc(1, size);
     int64_t began = now_ns();
     int64_t sent = 0;
@@ -186,6 +219,8 @@ static int produce(char **args, struct pace pace, size_t size, char **pairs, int
         }
     }
     rd_kafka_flush(client, FLUSH_MS_MAX);
+    __atomic_store_n(&asker.is_over, true, __ATOMIC_RELAXED);
+    CHECK(pthread_join(thread, NULL) == 0);
     report(&tally, sent, (double)(now_ns() - began) / 1e9);
     return tally.acked == sent && tally.failed == 0 ? 0 : 1;
 }

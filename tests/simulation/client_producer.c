@@ -97,6 +97,17 @@ static void acknowledged(struct client_partition *partition, int64_t offset) {
     settle(partition);
 }
 
+/* The first of a topic that has the name of a former one. A broker that never heard of the former one's end may
+ * remember what it refused while that was there (refused_batches.h), and refuses what now follows. */
+static bool begins_another_topic(const struct client_partition *partition) {
+    struct topics *topics = partition->client->workload->world->topics;
+    bool is_other = false;
+    for (int32_t i = 0; i < partition->topic; i++) {
+        is_other = is_other || topics_at(topics, i)->slot == partition->slot;
+    }
+    return is_other && partition->next_number == 0;
+}
+
 static void take_answer(struct client_partition *partition, int16_t code, int64_t offset) {
     struct client *client = partition->client;
     trace_debug("client", "producer %d %d-%d number %" PRId64 "+%d: %s at %" PRId64 " by %d", client->number,
@@ -110,7 +121,8 @@ static void take_answer(struct client_partition *partition, int16_t code, int64_
     } else if (!is_idempotent(client)) {
         settle(partition);
         client_refresh(client);
-    } else if (code == KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER && partition->behind_count > 0 && partition->attempts > 1) {
+    } else if (code == KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER &&
+               ((partition->behind_count > 0 && partition->attempts > 1) || begins_another_topic(partition))) {
         /* Both may be written, and a log that was loaded since knows the last batch of each producer only: there is no
          * more in Kafka's snapshots. Nobody was told of success. What follows is numbered anew. */
         client->workload->world->marks->counts[MARK_BATCHES_GIVEN_UP]++;

@@ -308,6 +308,20 @@ START_TEST(a_newcomer_that_is_restarted_while_it_is_proposed_stays_proposed_in_i
 }
 END_TEST
 
+/* The controller took it out because its broker is about to stop: waiting for it would end with the controller's no. */
+START_TEST(who_was_taken_out_of_the_set_is_proposed_and_waited_for_when_it_has_fetched_under_the_new_epoch) {
+    become(1, 4, list(1, 2, 3));
+    fetched(2, 10);
+    fetched(3, 10);
+    become(1, 5, list(1, 2, 0));
+    ck_assert(!(tick() & PARTITION_PROPOSE_ISR));
+    appended(12);
+    fetched(2, 12);
+    ck_assert_int_eq(p.high_watermark, 12);
+    ck_assert(fetched(3, 12) & PARTITION_PROPOSE_ISR);
+}
+END_TEST
+
 START_TEST(the_last_fetch_of_a_dead_process_does_not_undo_the_first_of_its_successor) {
     become(1, 4, list(1, 2, 0));
     fetched(2, 10);
@@ -580,6 +594,7 @@ int main(void) {
         TEST(a_broker_that_is_not_alive_does_not_join),
         TEST(an_old_fetch_of_a_restarted_follower_does_not_bring_it_in),
         TEST(a_newcomer_that_is_restarted_while_it_is_proposed_stays_proposed_in_its_former_life),
+        TEST(who_was_taken_out_of_the_set_is_proposed_and_waited_for_when_it_has_fetched_under_the_new_epoch),
         TEST(the_last_fetch_of_a_dead_process_does_not_undo_the_first_of_its_successor),
         TEST(what_is_known_of_a_broker_that_left_does_not_bring_it_in),
         TEST(a_follower_that_caught_up_while_a_change_was_in_flight_joins_after_it),
