@@ -312,6 +312,15 @@ void partition_set_state(struct controller_partition *partition, const struct zn
     partition->isr_count = state->isr_count;
 }
 
+struct znode_partition_state partition_state(const struct controller_partition *partition) {
+    return (struct znode_partition_state){.leader = partition->leader,
+                                          .leader_epoch = partition->leader_epoch,
+                                          .controller_epoch = partition->controller_epoch,
+                                          .leader_recovery_state = partition->recovery_state,
+                                          .isr = partition->isr,
+                                          .isr_count = partition->isr_count};
+}
+
 bool partition_is_reassigning(const struct controller_partition *partition) {
     return partition->adding_count > 0 || partition->removing_count > 0;
 }

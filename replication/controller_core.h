@@ -248,6 +248,9 @@ struct znode_topic_partition partition_assignment(struct controller *controller,
                                                   const struct controller_partition *partition);
 void partition_set_state(struct controller_partition *partition, const struct znode_partition_state *state,
                          int32_t controller_epoch, int32_t partition_epoch);
+/* The state in memory, with the partition's own in-sync set: not to be changed, gone with the next partition_set_state.
+ */
+struct znode_partition_state partition_state(const struct controller_partition *partition);
 bool partition_is_reassigning(const struct controller_partition *partition);
 void topic_partitions(struct controller *controller, struct controller_topic *topic, struct partition_set *set);
 void all_partitions(struct controller *controller, struct partition_set *set);

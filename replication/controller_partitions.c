@@ -1,7 +1,9 @@
 /* The partition state machine: first leaders of new partitions, elections for the others (zookeeper-mode.md 3.4, 3.5).
  *
- * Cached states are not trusted: an election re-reads, decides, writes under the version it read, and starts again for
- * whatever somebody else wrote meanwhile (rule 5). */
+ * An election decides by the states in memory, which all writes of this controller keep up to date, and writes under
+ * the version they have; whatever somebody else wrote meanwhile it reads, and starts again (rule 5). Who would be left
+ * without a leader, or get an unclean one, is read first: nothing is written there that could find out. Apache's
+ * controller reads all of them, which is most of what a thousand elections take. */
 #include "replication/controller_core.h"
 
 #define AREA "kafka.controller.KafkaController"
@@ -16,12 +18,15 @@ struct partitions_task {
     struct partition_set doubtful; /* their state node was there already: perhaps our own lost reply */
     struct partition_set electing; /* still to be elected */
     struct candidate *candidates;  /* one per electing partition */
+    struct partition_set unread;   /* of them, whose states are asked for */
+    bool is_second_look;           /* somebody else wrote: no state in memory will do */
     struct partition_set configs;  /* one partition per topic whose settings are asked for */
 };
 
 struct candidate {
     struct znode_partition_state state;
     int32_t version;
+    bool is_known; /* from memory */
     bool is_readable;
     bool is_unclean_allowed;
     bool is_decided;
@@ -211,14 +216,54 @@ static void fail_election(struct controller *controller, struct partitions_task 
                STR_ARGS(partition->topic->name), partition->index, why);
 }
 
+static void prepare_result(struct controller *controller, const struct election *election,
+                           struct election_result *ret_result) {
+    ret_result->isr = ARENA_ARRAY(&controller->arena, int32_t, election->isr_count + 1);
+    ret_result->recipients = ARENA_ARRAY(&controller->arena, int32_t, election->replica_count + 1);
+}
+
+/* Whether the state in memory gives the partition a leader of its in-sync set. */
+static bool take_known(struct controller *controller, const struct partitions_task *self,
+                       struct controller_partition *partition, struct candidate *candidate) {
+    if (self->is_second_look || !partition->has_state || partition->controller_epoch > controller->epoch ||
+        partition->topic->is_queued_for_deletion) {
+        return false;
+    }
+    candidate->state = partition_state(partition);
+    candidate->version = partition->partition_epoch;
+    candidate->is_unclean_allowed = self->is_unclean_forced;
+    struct election election = election_of(controller, partition, candidate, self->strategy);
+    struct election_result result;
+    prepare_result(controller, &election, &result);
+    return election_decide(&election, &result) && !result.is_unclean;
+}
+
+static void ask_unknown(struct controller *controller, struct partitions_task *self) {
+    self->candidates = ARENA_ARRAY(&controller->arena, struct candidate, self->electing.count + 1);
+    self->unread = (struct partition_set){0};
+    for (int32_t i = 0; i < self->electing.count; i++) {
+        struct candidate *candidate = &self->candidates[i];
+        *candidate = (struct candidate){0};
+        candidate->is_known = take_known(controller, self, self->electing.items[i], candidate);
+        candidate->is_readable = candidate->is_known;
+        if (!candidate->is_known) {
+            partition_set_add(controller, &self->unread, self->electing.items[i]);
+        }
+    }
+    ask_states(controller, &self->unread);
+}
+
 /* Takes the states read, and asks for the settings of topics that have no live in-sync replica. */
 static void on_states_read(struct controller *controller, struct partitions_task *self) {
-    self->candidates = ARENA_ARRAY(&controller->arena, struct candidate, self->electing.count + 1);
+    const struct controller_reply *reply = controller->replies;
     self->configs = (struct partition_set){0};
-    for (int32_t i = 0; i < self->electing.count; i++) {
+    for (int32_t i = 0; i < self->electing.count; i++, reply++) {
         struct controller_partition *partition = self->electing.items[i];
         struct candidate *candidate = &self->candidates[i];
-        const struct controller_reply *reply = &controller->replies[i];
+        if (candidate->is_known) {
+            reply--; /* it was not asked for */
+            continue;
+        }
         if (reply->error != 0 ||
             znode_decode_partition_state(&controller->arena, reply->data, &candidate->state) != 0) {
             fail_election(controller, self, partition, "its state cannot be read");
@@ -279,8 +324,7 @@ static void ask_elected(struct controller *controller, struct partitions_task *s
         }
         struct election election = election_of(controller, partition, candidate, self->strategy);
         struct election_result *result = &candidate->result;
-        result->isr = ARENA_ARRAY(&controller->arena, int32_t, election.isr_count + 1);
-        result->recipients = ARENA_ARRAY(&controller->arena, int32_t, election.replica_count + 1);
+        prepare_result(controller, &election, result);
         if (!election_decide(&election, result)) {
             fail_election(controller, self, partition, "no replica is eligible");
             continue;
@@ -322,6 +366,7 @@ static void on_elected(struct controller *controller, struct partitions_task *se
         }
     }
     self->electing = again;
+    self->is_second_look = true;
 }
 
 /* ---- the task ---- */
@@ -346,7 +391,7 @@ static enum task_verdict partitions_run(struct controller *controller, struct ta
             }
             break;
         case DOUBTFUL_READ: on_doubtful_read(controller, self); break;
-        case ELECT: ask_states(controller, &self->electing); break;
+        case ELECT: ask_unknown(controller, self); break;
         case STATES_READ:
             if (self->electing.count > 0) {
                 on_states_read(controller, self);

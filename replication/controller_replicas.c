@@ -11,6 +11,7 @@ struct replicas_task {
     int32_t broker_id;                    /* that broker */
     struct partition_set removing;        /* partitions whose in-sync set has still to be looked at */
     struct znode_partition_state *states; /* one per removing partition */
+    bool is_second_look;                  /* somebody else wrote: no state in memory will do */
 };
 
 static const char *const status_names[] = {
@@ -150,14 +151,51 @@ static void shrink(struct controller *controller, struct znode_partition_state *
     state->controller_epoch = controller->epoch;
 }
 
+/* In memory is what this controller wrote last: enough to decide by, as the write is under its version (rule 5). */
+static bool is_known(const struct controller *controller, const struct replicas_task *self,
+                     const struct controller_partition *partition) {
+    return !self->is_second_look && partition->controller_epoch <= controller->epoch &&
+           !partition->topic->is_queued_for_deletion;
+}
+
+static void ask_unknown(struct controller *controller, struct replicas_task *self) {
+    struct partition_set unread = {0};
+    for (int32_t i = 0; i < self->removing.count; i++) {
+        if (!is_known(controller, self, self->removing.items[i])) {
+            partition_set_add(controller, &unread, self->removing.items[i]);
+        }
+    }
+    ask_states(controller, &unread);
+}
+
+/* The state in memory, or the next that was read; 0 or an error. */
+static int next_state(struct controller *controller, const struct replicas_task *self,
+                      const struct controller_partition *partition, const struct controller_reply **reply,
+                      struct znode_partition_state *ret_state, int32_t *ret_version) {
+    if (is_known(controller, self, partition)) {
+        *ret_state = partition_state(partition);
+        /* A set of its own: it is about to be changed. */
+        ret_state->isr = ARENA_ARRAY(&controller->arena, int32_t, partition->isr_count + 1);
+        for (int32_t i = 0; i < partition->isr_count; i++) {
+            ret_state->isr[i] = partition->isr[i];
+        }
+        *ret_version = partition->partition_epoch;
+        return 0;
+    }
+    const struct controller_reply *read = (*reply)++;
+    *ret_version = read->version;
+    return read->error != 0 ? read->error : znode_decode_partition_state(&controller->arena, read->data, ret_state);
+}
+
 static void ask_shrunk(struct controller *controller, struct replicas_task *self) {
+    const struct controller_reply *reply = controller->replies;
     int32_t kept = 0;
     self->states = ARENA_ARRAY(&controller->arena, struct znode_partition_state, self->removing.count + 1);
     for (int32_t i = 0; i < self->removing.count; i++) {
         struct controller_partition *partition = self->removing.items[i];
-        const struct controller_reply *reply = &controller->replies[i];
         struct znode_partition_state *state = &self->states[kept];
-        if (reply->error != 0 || znode_decode_partition_state(&controller->arena, reply->data, state) != 0 ||
+        int32_t version;
+        if (next_state(controller, self, partition, &reply, state, &version) != 0 ||
             state->controller_epoch > controller->epoch) {
             /* Rule 6 for the last case. A topic that is being deleted may have lost its nodes. */
             if (!partition->topic->is_queued_for_deletion) {
@@ -170,7 +208,7 @@ static void ask_shrunk(struct controller *controller, struct replicas_task *self
             continue;
         }
         if (!ids_contain(state->isr, state->isr_count, self->broker_id)) {
-            partition_set_state(partition, state, controller->epoch, reply->version);
+            partition_set_state(partition, state, controller->epoch, version);
             finish(controller, self, partition);
             continue;
         }
@@ -178,7 +216,7 @@ static void ask_shrunk(struct controller *controller, struct replicas_task *self
         shrink(controller, state, self->broker_id);
         ask_fenced(controller, CONTROLLER_OP_SET,
                    znode_partition_state_path(path, partition->topic->name, partition->index),
-                   znode_encode_partition_state(&controller->arena, state), reply->version);
+                   znode_encode_partition_state(&controller->arena, state), version);
         self->removing.items[kept++] = partition;
     }
     self->removing.count = kept;
@@ -201,6 +239,7 @@ static void on_shrunk(struct controller *controller, struct replicas_task *self)
         }
     }
     self->removing = again;
+    self->is_second_look = true;
 }
 
 /* ---- the task ---- */
@@ -229,15 +268,18 @@ static enum task_verdict replicas_run(struct controller *controller, struct task
                 return TASK_DONE;
             }
             begin_broker(controller, self);
+            self->is_second_look = false;
             task->phase = READ;
             break;
-        case READ:
+        case READ: {
+            int32_t asked = controller->ask_count;
             task->phase = self->removing.count > 0 ? STATES_READ : NEXT_BROKER;
-            ask_states(controller, &self->removing);
-            if (self->removing.count > 0) {
+            ask_unknown(controller, self);
+            if (controller->ask_count > asked) {
                 return TASK_AGAIN;
             }
             break;
+        }
         case STATES_READ:
             ask_shrunk(controller, self);
             task->phase = self->removing.count > 0 ? WRITTEN : NEXT_BROKER;
