@@ -68,6 +68,26 @@ def goal_of(row):
     return f"{row['goal_floor']}x" if row.get("goal_floor") else "-"
 
 
+def markdown(samples):
+    """The same for a README: a ratio stands with its spread and its goal in one cell, a row with the group to ask for."""
+    lines = ["| row (group of `--rows`) | ours | / floor [spread], goal | Apache / ours [spread], goal | |", "| --- | --- | --- | --- | --- |"]
+    group = None
+    for row in ROWS:
+        ours, floor, apache = (values_of(samples, row["name"], name) for name in ("ours", "floor", "apache"))
+        if not ours:
+            continue
+        of_floor, of_apache = ratios(ours, floor), ratios(apache, ours)
+        title = row["title"] if row["group"] == group else f"{row['title']} (`{row['group']}`)"
+        group = row["group"]
+        goal = f", {goal_of(row)}" if row.get("goal_floor") else ""
+        value = f"{short(middle(list(ours.values())))} {row['unit']}"
+        value += f", goal {short(row['goal_value'])}" if row.get("goal_value") is not None else ""
+        lines.append(f"| {title} | {value} | {spread(of_floor) + goal if of_floor else '-'} | "
+                     f"{spread(of_apache) if of_apache else '-'}{', ' + str(row['goal_apache']) + 'x' if row.get('goal_apache') else ''} | "
+                     f"{verdict(row, of_floor, of_apache, list(ours.values()))} |")
+    return "\n".join(lines)
+
+
 def table(samples):
     head = ("row", "unit", "ours", "floor", "ours / floor", "goal", "Apache", "Apache / ours", "goal", "")
     lines = [head]

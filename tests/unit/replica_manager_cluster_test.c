@@ -69,6 +69,24 @@ START_TEST(an_idle_partition_is_not_named_again) {
 }
 END_TEST
 
+/* In a rolling restart the next controller would have to refuse it, and until then no acks=all would be answered. */
+START_TEST(a_broker_that_is_about_to_stop_fetches_nothing_that_it_is_not_in_sync_of) {
+    create_in_sync(3, 10);
+    replica_manager_leave(c.brokers[1].replicas);
+    fake_cluster_lead(&c, 2, 23);
+    int32_t alter_requests = c.alter_requests;
+    fake_append(&c, 2, 3, -1);
+    fake_cluster_run(&c, 2000);
+    ck_assert_int_eq(fake_log_end(&c, 1), 10);
+    ck_assert_int_eq(fake_high_watermark(&c, 2), 13);
+    ck_assert_int_eq(c.alter_requests, alter_requests);
+    fake_cluster_lead(&c, 3, 123); /* it is in sync of this: acknowledgements wait for it */
+    fake_append(&c, 3, 1, -1);
+    fake_cluster_run(&c, 2000);
+    ck_assert_int_eq(fake_log_end(&c, 1), 14);
+}
+END_TEST
+
 START_TEST(kip_101_a_returning_leader_cuts_what_nobody_else_had) {
     create_in_sync(3, 10);
     c.brokers[1].is_cut = true;
@@ -517,6 +535,7 @@ int main(void) {
     static const struct test tests[] = {
         TEST(records_reach_every_replica_and_everybody_learns_the_high_watermark),
         TEST(an_idle_partition_is_not_named_again),
+        TEST(a_broker_that_is_about_to_stop_fetches_nothing_that_it_is_not_in_sync_of),
         TEST(kip_101_a_returning_leader_cuts_what_nobody_else_had),
         TEST(kip_101_a_follower_with_an_old_high_watermark_keeps_acknowledged_records),
         TEST(kip_279_after_a_fast_double_fail_over_truncation_takes_the_rounds_it_needs),
