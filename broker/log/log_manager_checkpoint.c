@@ -179,6 +179,17 @@ int manager_write_checkpoint(struct log_manager *manager, int32_t directory, enu
     return error;
 }
 
+int manager_stage_checkpoint(struct log_manager *manager, int32_t directory, enum checkpoint_kind kind,
+                             struct file_write **ret_write) {
+    struct log_directory *place = &manager->directories[directory];
+    struct byte_buffer text = {0};
+    char path[LOG_PATH_SIZE];
+    print_checkpoint(manager, directory, kind, &text, path);
+    decide(&place->checkpoints[kind], &text);
+    *ret_write = file_write_create(place->checkpoints[kind].file, manager->disk, place->path, path, &text);
+    return file_write_stage(*ret_write);
+}
+
 /* A file that says something of an earlier log of the name, or may do so because it is being written, would be believed
  * after a crash: segments left unchecked below the old recovery point, records hidden below the old start, others
  * exposed below the old high watermark. Whether it does is not asked: the table forgets what was read of a log once

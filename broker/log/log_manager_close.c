@@ -1,18 +1,12 @@
-/* A clean stop: every log is closed and durable, the checkpoints tell of it, and a mark says so, last. */
+/* A clean stop: every log is closed and durable, the checkpoints tell of it, and a mark says so, last.
+ *
+ * Each of these waits for the one before, and each wait is one for the disk. Where many logs have something to sync,
+ * the whole file system is synced between the steps (disk.h), three times, however many logs there are. */
 #include <stdlib.h>
 
 #include "broker/base/check.h"
 #include "broker/base/errors.h"
 #include "broker/log/log_manager_internal.h"
-
-/* Everything is on disk: say so, last of all. */
-static int write_clean_mark(struct log_manager *manager, int32_t directory) {
-    static const char content[] = "{\"version\":0,\"brokerEpoch\":-1}";
-    const char *place = manager->directories[directory].path;
-    char path[LOG_PATH_SIZE];
-    path_join(path, place, ".kafka_cleanshutdown");
-    return file_replace(manager->disk, place, path, content, sizeof content - 1);
-}
 
 /* Per directory. A journaling file system has those who sync at the same time wait for one commit together; one after
  * the other, each file of each log waits for one of its own (600 files: 2.2 s by one thread, 0.07 s by four). */
@@ -76,23 +70,74 @@ static int each_in_group(const struct directory_close *close, int (*step)(struct
     return result;
 }
 
-static int sync_group(const struct directory_close *close) {
-    if (close->error != 0 || close->place == NULL) {
-        return close->error;
-    }
-    const struct disk_ops *ops = close->place->disk->ops;
-    int status = ops->sync_file_system(close->place);
-    if (status == 0) {
-        status = each_in_group(close, log_close_place);
-    }
-    if (status > 0) {
-        status = ops->sync_file_system(close->place);
-    }
-    return status == 0 ? each_in_group(close, log_close_end) : status;
+static int sync_all(const struct directory_close *close) {
+    return close->place->disk->ops->sync_file_system(close->place);
 }
 
-static int close_logs(struct log_manager *manager) {
-    struct directory_close *closes = xcalloc((size_t)manager->directory_count, sizeof *closes);
+/* Everything is written, nothing is synced. */
+static int settle_group(struct log_manager *manager, int32_t directory, const struct directory_close *close) {
+    static const enum checkpoint_kind kinds[] = {CHECKPOINT_RECOVERY_POINT, CHECKPOINT_START_OFFSET,
+                                                 CHECKPOINT_HIGH_WATERMARK};
+    struct file_write *checkpoints[ARRAY_SIZE(kinds)] = {NULL};
+    int error = sync_all(close);
+    if (error == 0) {
+        error = MIN(each_in_group(close, log_close_place), 0);
+    }
+    if (error == 0) {
+        error = each_in_group(close, log_close_end);
+    }
+    for (size_t i = 0; error == 0 && i < ARRAY_SIZE(kinds); i++) {
+        if (kinds[i] != CHECKPOINT_HIGH_WATERMARK || manager->high_watermarks_enabled) {
+            error = manager_stage_checkpoint(manager, directory, kinds[i], &checkpoints[i]);
+        }
+    }
+    if (error == 0) {
+        error = sync_all(close); /* epoch files in their places, what the checkpoints will say */
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+        if (error == 0 && checkpoints[i] != NULL) {
+            error = file_write_place(checkpoints[i]);
+        }
+        if (checkpoints[i] != NULL) {
+            file_write_destroy(checkpoints[i]);
+        }
+    }
+    return error;
+}
+
+static int settle_directory(struct log_manager *manager, int32_t directory, const struct directory_close *close) {
+    if (close->error != 0 || close->place != NULL) {
+        return close->error != 0 ? close->error : settle_group(manager, directory, close);
+    }
+    int error = manager_write_checkpoint(manager, directory, CHECKPOINT_RECOVERY_POINT);
+    if (error == 0) {
+        error = manager_write_checkpoint(manager, directory, CHECKPOINT_START_OFFSET);
+    }
+    if (error == 0 && manager->high_watermarks_enabled) {
+        error = manager_write_checkpoint(manager, directory, CHECKPOINT_HIGH_WATERMARK);
+    }
+    return error;
+}
+
+/* Everything is on disk: say so, last of all. */
+static int write_clean_mark(struct log_manager *manager, int32_t directory, const struct directory_close *close) {
+    static const char content[] = "{\"version\":0,\"brokerEpoch\":-1}";
+    struct disk *disk = manager->disk;
+    const char *place = manager->directories[directory].path;
+    char path[LOG_PATH_SIZE];
+    path_join(path, place, ".kafka_cleanshutdown");
+    if (close->place == NULL) {
+        return file_replace(disk, place, path, content, sizeof content - 1);
+    }
+    int error = sync_all(close); /* the checkpoints in their places */
+    if (error == 0) {
+        error = file_replace(disk, place, path, content, sizeof content - 1);
+    }
+    return error;
+}
+
+/* Closes the logs and has the checkpoints tell of it. */
+static int settle_directories(struct log_manager *manager, struct directory_close *closes) {
     struct directory_work *works = xcalloc((size_t)manager->directory_count, sizeof *works);
     int last_error = 0;
     for (int32_t i = 0; i < manager->directory_count; i++) {
@@ -104,30 +149,29 @@ static int close_logs(struct log_manager *manager) {
     }
     manager_work_in_parallel(manager, works);
     for (int32_t i = 0; i < manager->directory_count; i++) {
-        int error = sync_group(&closes[i]);
+        int error = manager->directories[i].is_offline ? 0 : settle_directory(manager, i, &closes[i]);
         if (error != 0) {
-            manager_fail_directory(manager, i, error, "closing a log");
+            manager_fail_directory(manager, i, error, "closing its logs");
             last_error = error;
         }
-        free(closes[i].logs);
     }
     free(works);
-    free(closes);
     return last_error;
 }
 
 int log_manager_shutdown(struct log_manager *manager) {
+    struct directory_close *closes = xcalloc((size_t)manager->directory_count, sizeof *closes);
     manager_stop_cleaner(manager);
     manager_stop_timers(manager); /* closed logs are nobody's duty, and nothing is written after the clean mark */
-    int first_error = close_logs(manager);
-    int error = log_manager_checkpoint(manager);
-    first_error = first_error == 0 ? error : first_error;
+    int first_error = settle_directories(manager, closes);
     for (int32_t i = 0; i < manager->directory_count; i++) {
-        error = manager->directories[i].is_offline ? 0 : write_clean_mark(manager, i);
+        int error = manager->directories[i].is_offline ? 0 : write_clean_mark(manager, i, &closes[i]);
         if (error != 0) {
             manager_fail_directory(manager, i, error, "marking a clean stop");
             first_error = first_error == 0 ? error : first_error;
         }
+        free(closes[i].logs);
     }
+    free(closes);
     return first_error;
 }

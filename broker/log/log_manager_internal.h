@@ -222,6 +222,9 @@ struct manager_link *manager_link_ref(struct log_manager *manager);
 void manager_link_release(struct manager_link *link);
 
 /* Now, on this thread. */
+/* At a stop: its first half (file_util.h); the write is the caller's, also after an error. */
+int manager_stage_checkpoint(struct log_manager *manager, int32_t directory, enum checkpoint_kind kind,
+                             struct file_write **ret_write);
 int manager_write_checkpoint(struct log_manager *manager, int32_t directory, enum checkpoint_kind kind);
 /* In the background, with what is true now or later, unless the file says it already; a failure takes the directory
  * offline. */
