@@ -255,15 +255,15 @@ static void ask_unknown(struct controller *controller, struct partitions_task *s
 
 /* Takes the states read, and asks for the settings of topics that have no live in-sync replica. */
 static void on_states_read(struct controller *controller, struct partitions_task *self) {
-    const struct controller_reply *reply = controller->replies;
+    int32_t read = 0;
     self->configs = (struct partition_set){0};
-    for (int32_t i = 0; i < self->electing.count; i++, reply++) {
+    for (int32_t i = 0; i < self->electing.count; i++) {
         struct controller_partition *partition = self->electing.items[i];
         struct candidate *candidate = &self->candidates[i];
         if (candidate->is_known) {
-            reply--; /* it was not asked for */
-            continue;
+            continue; /* it was not asked for */
         }
+        const struct controller_reply *reply = &controller->replies[read++];
         if (reply->error != 0 ||
             znode_decode_partition_state(&controller->arena, reply->data, &candidate->state) != 0) {
             fail_election(controller, self, partition, "its state cannot be read");
