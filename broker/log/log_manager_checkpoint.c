@@ -179,6 +179,17 @@ int manager_write_checkpoint(struct log_manager *manager, int32_t directory, enu
     return error;
 }
 
+int manager_write_checkpoints(struct log_manager *manager, int32_t directory) {
+    int error = manager_write_checkpoint(manager, directory, CHECKPOINT_RECOVERY_POINT);
+    if (error == 0) {
+        error = manager_write_checkpoint(manager, directory, CHECKPOINT_START_OFFSET);
+    }
+    if (error == 0 && manager->high_watermarks_enabled) {
+        error = manager_write_checkpoint(manager, directory, CHECKPOINT_HIGH_WATERMARK);
+    }
+    return error;
+}
+
 int manager_stage_checkpoint(struct log_manager *manager, int32_t directory, enum checkpoint_kind kind,
                              struct file_write **ret_write) {
     struct log_directory *place = &manager->directories[directory];

@@ -18,8 +18,7 @@
 
 /* The logs of one directory, and the error of one that could not be closed. */
 struct directory_close {
-    struct disk_file
-        *place; /* on the file system that is synced once for all logs it covers; NULL: each syncs its own */
+    struct disk_file *place; /* whose file system is synced for all it covers; NULL: each log syncs its own */
     struct log **logs;
     int32_t count;
     int32_t error; /* atomic */
@@ -74,7 +73,7 @@ static int sync_all(const struct directory_close *close) {
     return close->place->disk->ops->sync_file_system(close->place);
 }
 
-/* Everything is written, nothing is synced. */
+/* All logs are written and none is synced, or only those that lie elsewhere. */
 static int settle_group(struct log_manager *manager, int32_t directory, const struct directory_close *close) {
     static const enum checkpoint_kind kinds[] = {CHECKPOINT_RECOVERY_POINT, CHECKPOINT_START_OFFSET,
                                                  CHECKPOINT_HIGH_WATERMARK};
@@ -109,14 +108,7 @@ static int settle_directory(struct log_manager *manager, int32_t directory, cons
     if (close->error != 0 || close->place != NULL) {
         return close->error != 0 ? close->error : settle_group(manager, directory, close);
     }
-    int error = manager_write_checkpoint(manager, directory, CHECKPOINT_RECOVERY_POINT);
-    if (error == 0) {
-        error = manager_write_checkpoint(manager, directory, CHECKPOINT_START_OFFSET);
-    }
-    if (error == 0 && manager->high_watermarks_enabled) {
-        error = manager_write_checkpoint(manager, directory, CHECKPOINT_HIGH_WATERMARK);
-    }
-    return error;
+    return manager_write_checkpoints(manager, directory);
 }
 
 /* Everything is on disk: say so, last of all. */
@@ -126,14 +118,8 @@ static int write_clean_mark(struct log_manager *manager, int32_t directory, cons
     const char *place = manager->directories[directory].path;
     char path[LOG_PATH_SIZE];
     path_join(path, place, ".kafka_cleanshutdown");
-    if (close->place == NULL) {
-        return file_replace(disk, place, path, content, sizeof content - 1);
-    }
-    int error = sync_all(close); /* the checkpoints in their places */
-    if (error == 0) {
-        error = file_replace(disk, place, path, content, sizeof content - 1);
-    }
-    return error;
+    int error = close->place != NULL ? sync_all(close) : 0; /* the checkpoints in their places */
+    return error != 0 ? error : file_replace(disk, place, path, content, sizeof content - 1);
 }
 
 /* Closes the logs and has the checkpoints tell of it. */

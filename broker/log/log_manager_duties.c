@@ -45,18 +45,6 @@ static void checkpoints_later(struct log_manager *manager, enum checkpoint_kind 
     }
 }
 
-static int write_checkpoints(struct log_manager *manager, enum checkpoint_kind kind) {
-    int last_error = 0;
-    for (int32_t i = 0; i < manager->directory_count; i++) {
-        int error = manager->directories[i].is_offline ? 0 : manager_write_checkpoint(manager, i, kind);
-        if (error != 0) {
-            manager_fail_directory(manager, i, error, "writing a checkpoint");
-            last_error = error;
-        }
-    }
-    return last_error;
-}
-
 static void on_recovery_point_timer(struct timer *timer) {
     struct log_manager *manager = CONTAINER_OF(timer, struct log_manager, recovery_point_timer);
     checkpoints_later(manager, CHECKPOINT_RECOVERY_POINT);
@@ -109,8 +97,13 @@ void log_manager_enable_high_watermarks(struct log_manager *manager) {
 }
 
 int log_manager_checkpoint(struct log_manager *manager) {
-    int error = write_checkpoints(manager, CHECKPOINT_RECOVERY_POINT);
-    int start_error = write_checkpoints(manager, CHECKPOINT_START_OFFSET);
-    int watermark_error = manager->high_watermarks_enabled ? write_checkpoints(manager, CHECKPOINT_HIGH_WATERMARK) : 0;
-    return error != 0 ? error : start_error != 0 ? start_error : watermark_error;
+    int last_error = 0;
+    for (int32_t i = 0; i < manager->directory_count; i++) {
+        int error = manager->directories[i].is_offline ? 0 : manager_write_checkpoints(manager, i);
+        if (error != 0) {
+            manager_fail_directory(manager, i, error, "writing a checkpoint");
+            last_error = error;
+        }
+    }
+    return last_error;
 }

@@ -222,6 +222,8 @@ struct manager_link *manager_link_ref(struct log_manager *manager);
 void manager_link_release(struct manager_link *link);
 
 /* Now, on this thread. */
+/* All but the cleaner's, which is written when it is done with a log. */
+int manager_write_checkpoints(struct log_manager *manager, int32_t directory);
 /* At a stop: its first half (file_util.h); the write is the caller's, also after an error. */
 int manager_stage_checkpoint(struct log_manager *manager, int32_t directory, enum checkpoint_kind kind,
                              struct file_write **ret_write);
