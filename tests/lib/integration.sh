@@ -8,9 +8,10 @@ CLUSTER=$(mktemp -d /tmp/ottla-test.XXXXXX)
 . "$root/scripts/cluster-lib.sh"
 PASSED=0 FAILED=0
 
-# build_programs TARGET...: what a test runs beside the broker, built as the rest was.
+# build_programs TARGET...: what a test runs beside the broker, built as the rest was. Objects and the headers they
+# depend on are noted under the name that make is given, which is most likely the short one.
 build_programs() {
-    make -s -C "$root" "BUILD=$BUILD" "SANITIZE=${SANITIZE:-}" "OPTIMIZE=${OPTIMIZE:--O2}" "$@"
+    make -s -C "$root" "BUILD=${BUILD#"$root/"}" "SANITIZE=${SANITIZE:-}" "OPTIMIZE=${OPTIMIZE:--O2}" "${@/#"$root/"/}"
 }
 
 finish() {
