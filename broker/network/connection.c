@@ -328,12 +328,14 @@ static void on_readable(struct ev_loop *ev, ev_io *watcher, int events) {
     (void)events;
     struct connection *connection = CONTAINER_OF(watcher, struct connection, read_watcher);
     connection->references++;
+    connection->is_being_read = true;
     connection_update_reading(connection); /* memory may have become short since */
     for (int i = 0; i < CONNECTION_READS_MAX && connection->is_reading && !connection->is_closed; i++) {
         if (!read_once(connection)) {
             break;
         }
     }
+    connection->is_being_read = false;
     network_on_memory_freed(connection->network);
     connection_unref(connection);
 }

@@ -111,6 +111,7 @@ struct connection {
     int64_t received_bytes;  /* in all */
     bool is_broker;          /* what it sent says so */
     bool is_reading;         /* the read watcher runs */
+    bool is_being_read;      /* it is young already: an answer that goes out at once need not say so again */
     bool is_in_callback;     /* frames are being handed out: answers are flushed together afterwards */
     bool is_resume_posted;
     bool is_ending; /* no more frames; closes when the answers before are out */

@@ -1,5 +1,5 @@
-/* The way out of a connection: answers in the order of their frames, bytes by sendmsg and file regions by sendfile,
- * continued where the socket stopped taking. */
+/* The way out of a connection: answers in the order of their frames, bytes and small file regions by sendmsg, other
+ * regions by sendfile, continued where the socket stopped taking. */
 #include "broker/network/connection_output.h"
 
 #include <errno.h>
@@ -14,6 +14,11 @@
 #define AREA "kafka.network.SocketServer"
 /* Pieces of one sendmsg; more only means another call. */
 #define OUTPUT_PIECES_MAX 64
+/* A region up to this size is read, and goes out with the bytes around it: a header, a region by sendfile and what
+ * follows it are three calls and two packets, of which the second ends the frame. */
+#define SMALL_REGION_BYTES 4096
+/* Of small regions in one sendmsg. */
+#define SMALL_REGIONS_BYTES 16384
 /* Bytes read at a time where a file has no descriptor. */
 #define OUTPUT_COPY_BYTES 65536
 
@@ -39,41 +44,90 @@ static size_t plain_end(const struct connection_exchange *e) {
     return e->splice_index < e->answer.splice_count ? (size_t)e->answer.splices[e->splice_index].at : e->answer.size;
 }
 
-/* Sends the bytes before the next file region, together with those of the answers behind when there is none. */
-static enum output_result send_plain(struct connection *connection) {
+/* What one sendmsg takes. */
+struct gathered {
     struct iovec pieces[OUTPUT_PIECES_MAX];
-    size_t count = 0;
-    size_t total = 0;
-    bool is_region_next = false;
-    for (struct connection_exchange *e = connection->first;
-         e != NULL && e->state == EXCHANGE_ANSWERED && count < OUTPUT_PIECES_MAX; e = e->next) {
-        size_t end = plain_end(e);
-        if (end > e->bytes_sent) {
-            pieces[count++] = (struct iovec){(void *)(e->answer.bytes + e->bytes_sent), end - e->bytes_sent};
-            total += end - e->bytes_sent;
+    size_t count;
+    size_t total;
+    size_t copied; /* bytes of small regions, one behind the other */
+    uint8_t copies[SMALL_REGIONS_BYTES];
+    bool is_full; /* or a region that is not small comes next */
+    bool is_region_next;
+};
+
+static void add_piece(struct gathered *out, const void *bytes, size_t size) {
+    if (out->count == OUTPUT_PIECES_MAX) {
+        out->is_full = true;
+    } else if (size > 0) {
+        out->pieces[out->count++] = (struct iovec){(void *)bytes, size};
+        out->total += size;
+    }
+}
+
+/* Adds what is left of a region. One that cannot be read is left to send_region(), which says so. */
+static void add_region(struct gathered *out, const struct records *region, size_t already_sent) {
+    size_t left = (size_t)region->size - already_sent;
+    uint8_t *to = out->copies + out->copied;
+    if (left > SMALL_REGION_BYTES || left > sizeof out->copies - out->copied ||
+        (left > 0 && disk_read(region->file, to, left, region->position + (int64_t)already_sent) != (int64_t)left)) {
+        out->is_full = true;
+        out->is_region_next = true;
+        return;
+    }
+    out->copied += left;
+    add_piece(out, to, left);
+}
+
+static void gather_answer(struct gathered *out, const struct connection_exchange *e) {
+    const struct answer *answer = &e->answer;
+    size_t sent = e->bytes_sent;
+    size_t region_sent = (size_t)e->splice_sent;
+    for (int32_t i = e->splice_index; i < answer->splice_count && !out->is_full; i++) {
+        size_t end = (size_t)answer->splices[i].at;
+        add_piece(out, answer->bytes + sent, end - sent);
+        if (!out->is_full) {
+            add_region(out, &answer->splices[i].records, region_sent);
         }
-        if (e->splice_index < e->answer.splice_count) {
-            /* Held back in the kernel until the region follows; an empty one would leave it there. */
-            is_region_next = e->answer.splices[e->splice_index].records.size > 0;
-            break;
+        sent = end;
+        region_sent = 0;
+    }
+    if (!out->is_full) {
+        add_piece(out, answer->bytes + sent, answer->size - sent);
+    }
+}
+
+static void end_region(struct connection_exchange *e) {
+    struct records *region = &e->answer.splices[e->splice_index].records;
+    region->file = disk_file_unref(region->file);
+    e->splice_index++;
+    e->splice_sent = 0;
+}
+
+/* The first `sent` bytes of all answers are out. */
+static void advance(struct connection *connection, size_t sent) {
+    connection->output_bytes -= (int64_t)sent;
+    for (struct connection_exchange *e = connection->first; e != NULL && e->state == EXCHANGE_ANSWERED; e = e->next) {
+        for (;;) {
+            size_t part = MIN(sent, plain_end(e) - e->bytes_sent);
+            e->bytes_sent += part;
+            sent -= part;
+            if (e->bytes_sent < plain_end(e)) {
+                return;
+            }
+            if (e->splice_index == e->answer.splice_count) {
+                break;
+            }
+            int32_t size = e->answer.splices[e->splice_index].records.size;
+            part = MIN(sent, (size_t)(size - e->splice_sent));
+            e->splice_sent += (int32_t)part;
+            sent -= part;
+            if (e->splice_sent < size) {
+                return;
+            }
+            end_region(e);
         }
     }
-    if (count == 0) {
-        return OUTPUT_DONE;
-    }
-    struct msghdr message = {.msg_iov = pieces, .msg_iovlen = count};
-    ssize_t sent = sendmsg(connection->descriptor, &message, MSG_NOSIGNAL | (is_region_next ? MSG_MORE : 0));
-    if (sent < 0) {
-        return errno == EAGAIN || errno == EINTR ? OUTPUT_BLOCKED : OUTPUT_FAILED;
-    }
-    connection->output_bytes -= sent;
-    size_t left = (size_t)sent;
-    for (struct connection_exchange *e = connection->first; left > 0; e = e->next) {
-        size_t part = MIN(left, plain_end(e) - e->bytes_sent);
-        e->bytes_sent += part;
-        left -= part;
-    }
-    return (size_t)sent < total ? OUTPUT_BLOCKED : OUTPUT_DONE;
+    CHECK(sent == 0);
 }
 
 /* One step of a region without a descriptor (a simulated disk): read, then send. */
@@ -111,10 +165,31 @@ static enum output_result send_region(struct connection *connection, struct conn
         e->splice_sent += (int32_t)sent;
         connection->output_bytes -= sent;
     }
-    region->file = disk_file_unref(region->file);
-    e->splice_index++;
-    e->splice_sent = 0;
+    end_region(e);
     return OUTPUT_DONE;
+}
+
+/* Sends what comes before the next region that is not small, of this answer and of those behind it; or that region. */
+static enum output_result send_next(struct connection *connection) {
+    struct gathered out;
+    out.count = out.total = out.copied = 0;
+    out.is_full = out.is_region_next = false;
+    for (struct connection_exchange *e = connection->first; e != NULL && e->state == EXCHANGE_ANSWERED && !out.is_full;
+         e = e->next) {
+        gather_answer(&out, e);
+    }
+    if (out.count == 0) {
+        return send_region(connection, connection->first);
+    }
+    /* Held back in the kernel until the region follows. */
+    int flags = MSG_NOSIGNAL | (out.is_region_next ? MSG_MORE : 0);
+    struct msghdr message = {.msg_iov = out.pieces, .msg_iovlen = out.count};
+    ssize_t sent = sendmsg(connection->descriptor, &message, flags);
+    if (sent < 0) {
+        return errno == EAGAIN || errno == EINTR ? OUTPUT_BLOCKED : OUTPUT_FAILED;
+    }
+    advance(connection, (size_t)sent);
+    return (size_t)sent < out.total ? OUTPUT_BLOCKED : OUTPUT_DONE;
 }
 
 static bool is_sent(const struct connection_exchange *e) {
@@ -161,8 +236,7 @@ bool connection_flush(struct connection *connection) {
         if (e == NULL || e->state != EXCHANGE_ANSWERED) {
             break;
         }
-        bool is_region = e->splice_index < e->answer.splice_count && e->bytes_sent == plain_end(e);
-        result = is_region ? send_region(connection, e) : send_plain(connection);
+        result = send_next(connection);
         if (result == OUTPUT_FAILED) {
             return false;
         }
@@ -172,7 +246,7 @@ bool connection_flush(struct connection *connection) {
             break;
         }
     }
-    if (is_progress) {
+    if (is_progress && !connection->is_being_read) {
         network_touch(connection->network, connection);
     }
     struct ev_loop *ev = loop_ev(connection->network->loop);
