@@ -3,7 +3,6 @@
 
 #include <stdalign.h>
 #include <stdarg.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -13,10 +12,15 @@
 
 struct arena_block {
     struct arena_block *next;
-    size_t size;
-    size_t used;
+    size_t size; /* a multiple of 16 */
     alignas(16) uint8_t data[];
 };
+
+static void enter(struct arena *arena, struct arena_block *block) {
+    arena->current = block;
+    arena->at = block != NULL ? block->data : NULL;
+    arena->end = block != NULL ? block->data + block->size : NULL;
+}
 
 void arena_init(struct arena *arena, size_t budget) {
     *arena = (struct arena){.budget = budget};
@@ -45,19 +49,17 @@ void arena_reset(struct arena *arena, size_t budget) {
             *link = NULL;
             break;
         }
-        (*link)->used = 0;
         link = &(*link)->next;
     }
-    arena->current = arena->first;
+    enter(arena, arena->first);
     arena->used = 0;
     arena->budget = budget;
 }
 
-static struct arena_block *add_block(struct arena *arena, size_t size) {
+static void add_block(struct arena *arena, size_t size) {
     size_t capacity = MAX(size, ARENA_BLOCK_SIZE);
     struct arena_block *block = xmalloc(sizeof *block + capacity);
     block->size = capacity;
-    block->used = 0;
     block->next = NULL;
     if (arena->current == NULL) {
         block->next = arena->first;
@@ -66,38 +68,27 @@ static struct arena_block *add_block(struct arena *arena, size_t size) {
         block->next = arena->current->next;
         arena->current->next = block;
     }
-    arena->current = block;
-    return block;
+    enter(arena, block);
 }
 
-void *arena_try_alloc(struct arena *arena, size_t size) {
+void *arena_alloc_slow(struct arena *arena, size_t size) {
     if (size > SIZE_MAX - 15) {
         return NULL;
     }
-    size = (size + 15) & ~(size_t)15;
+    size = arena_rounded(size);
     if (size > arena->budget - arena->used) {
         return NULL;
     }
-    struct arena_block *block = arena->current;
-    while (block != NULL && block->size - block->used < size) {
-        block = block->next;
-        if (block != NULL) {
-            arena->current = block;
-        }
+    while (arena->current != NULL && (size_t)(arena->end - arena->at) < size && arena->current->next != NULL) {
+        enter(arena, arena->current->next);
     }
-    if (block == NULL) {
-        block = add_block(arena, size);
+    if (arena->current == NULL || (size_t)(arena->end - arena->at) < size) {
+        add_block(arena, size);
     }
-    void *result = block->data + block->used;
-    block->used += size;
+    void *result = arena->at;
+    arena->at += size;
     arena->used += size;
     memset(result, 0, size);
-    return result;
-}
-
-void *arena_alloc(struct arena *arena, size_t size) {
-    void *result = arena_try_alloc(arena, size);
-    CHECK(result != NULL);
     return result;
 }
 

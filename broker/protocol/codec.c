@@ -170,17 +170,33 @@ void decode_tags_skip(struct decoder *d) {
     }
 }
 
+/* What was written so far counts, too, and no smaller field may be written behind one that was not. */
+static void begin_to_count(struct encoder *e) {
+    e->is_counting = true;
+    e->counted = writer_size(&e->w);
+    e->w.failed = true;
+}
+
+void encode_beyond(struct encoder *e, size_t size) {
+    if (!e->is_counting && e->counts_on) {
+        begin_to_count(e);
+    }
+    e->counted += size; /* nobody looks where it is an error */
+}
+
 void encode_f64(struct encoder *e, double v) {
     int64_t bits;
     memcpy(&bits, &v, sizeof bits);
     encode_i64(e, bits);
 }
 
-void encode_uvarint(struct encoder *e, uint32_t v) {
-    if (e->is_counting) {
-        e->counted += uvarint_size(v);
-    } else {
-        writer_uvarint(&e->w, v);
+void encode_long_uvarint(struct encoder *e, uint32_t v) {
+    uint8_t *to = encode_take(e, uvarint_size(v));
+    if (to != NULL) {
+        for (; v >= 0x80U; v >>= 7) {
+            *to++ = (uint8_t)(v | 0x80U);
+        }
+        *to = (uint8_t)v;
     }
 }
 
@@ -242,8 +258,14 @@ void encode_records(struct encoder *e, const struct records *v, bool is_nullable
     }
     /* An empty region is noted as well: the splice carries the reference to the file on to whoever gives it back. */
     CHECK(v->size >= 0);
+    if (!e->is_counting && e->splice_count == e->splice_capacity) {
+        if (!e->counts_on) {
+            e->w.failed = true;
+            return;
+        }
+        begin_to_count(e);
+    }
     if (!e->is_counting) {
-        CHECK(e->splice_count < e->splice_capacity);
         e->splices[e->splice_count] = (struct splice){.at = (int32_t)writer_size(&e->w), .records = *v};
     }
     e->splice_count++;

@@ -34,9 +34,11 @@
 /* The protocol's own limit for text, classic and compact. */
 #define CODEC_STRING_MAX 32767
 
-/* Writes a body; regions become splices. The caller gives room for encoded_size() bytes and for as many splices as
- * the message has file-backed records. With `is_counting` nothing is written: `counted`, `splice_count` and
- * `splice_bytes` then tell what writing would take (encoder_counting below). */
+/* Writes a body; regions become splices. The caller gives room for encoded_size() bytes and for as many splices as the
+ * message has file-backed records; where either does not suffice, w.failed tells. With `is_counting` nothing is
+ * written: `counted`, `splice_count` and `splice_bytes` then tell what writing would take (encoder_counting below).
+ * With `counts_on` it writes as long as there is room for both, and where there is none it begins to count, as if it
+ * had from the start: one walk is enough for what fits, and two for what does not. */
 struct encoder {
     struct writer w;
     struct splice *splices;
@@ -45,6 +47,7 @@ struct encoder {
     int64_t splice_bytes; /* sum of the regions noted: the frame is this much longer than what w holds */
     size_t counted;
     bool is_counting;
+    bool counts_on;
     bool is_flexible; /* of the message being written; set by its _encode */
     int16_t version;  /* likewise */
     /* Where error codes that are written are counted, [code + 1]; NULL: nowhere. */
@@ -131,12 +134,16 @@ void decode_tag_unknown(struct decoder *d, struct tag_walk *walk);
 /* A tag buffer of which no tag is known. */
 void decode_tags_skip(struct decoder *d);
 
+/* What becomes of bytes for which there is no room: they are counted, or an error. */
+void encode_beyond(struct encoder *e, size_t size);
+
+/* Where there is nothing to write to, NULL: while counting there is no room at all. */
 static inline uint8_t *encode_take(struct encoder *e, size_t size) {
-    if (e->is_counting) {
-        e->counted += size;
-        return NULL;
+    uint8_t *to = writer_take(&e->w, size);
+    if (__builtin_expect(to == NULL, 0)) {
+        encode_beyond(e, size);
     }
-    return writer_take(&e->w, size);
+    return to;
 }
 static inline void encode_i8(struct encoder *e, int8_t v) {
     uint8_t *to = encode_take(e, 1);
@@ -173,7 +180,14 @@ static inline void encode_i64(struct encoder *e, int64_t v) {
     }
 }
 void encode_f64(struct encoder *e, double v);
-void encode_uvarint(struct encoder *e, uint32_t v);
+void encode_long_uvarint(struct encoder *e, uint32_t v);
+static inline void encode_uvarint(struct encoder *e, uint32_t v) {
+    if (v < 0x80U) {
+        encode_i8(e, (int8_t)v);
+    } else {
+        encode_long_uvarint(e, v);
+    }
+}
 void encode_uuid(struct encoder *e, struct uuid v);
 void encode_str(struct encoder *e, struct str v, bool is_nullable);
 void encode_classic_str(struct encoder *e, struct str v, bool is_nullable);

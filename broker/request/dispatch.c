@@ -60,6 +60,8 @@
 #define REQUEST_LOG_AREA "kafka.request.logger"
 /* Kafka's min.incremental.fetch.session.eviction.ms, a constant. */
 #define FETCH_SESSION_EVICT_AFTER_MS 120000
+/* File regions that an answer may have to be encoded without being measured first. */
+#define SPLICES_IN_ONE_WALK 8
 
 struct dispatcher {
     struct request_context *context;
@@ -223,29 +225,53 @@ static void trace_request(const struct request *request, int64_t answer_bytes) {
                 (long long)(clock_now_ms(request->context->clock) - request->received_ms), (long long)answer_bytes);
 }
 
+static void encode_answer(const struct request *request, const void *message, struct encoder *e) {
+    encode_i32(e, 0); /* the size, when it is known */
+    response_header_encode(request->header.api_key, request->header.api_version, request->header.correlation_id, e);
+    request->row->encode(message, request->header.api_version, e);
+}
+
+/* Most answers fit into what is left of the arena's block, and are written there in one walk. For others this walk
+ * measures, and a second one writes. */
+static void encode_into_arena(struct request *request, const void *message, struct encoder *ret) {
+    struct splice splices[SPLICES_IN_ONE_WALK];
+    uint8_t *room;
+    size_t room_size = arena_room(&request->arena, &room);
+    *ret = encoder_of(room, room_size);
+    ret->counts_on = true;
+    ret->splices = splices;
+    ret->splice_capacity = (int32_t)ARRAY_SIZE(splices);
+    ret->error_counts = counters_of(request)->errors;
+    encode_answer(request, message, ret);
+    if (ret->is_counting) {
+        size_t size = ret->counted;
+        int32_t count = ret->splice_count;
+        CHECK((int64_t)size + ret->splice_bytes <= INT32_MAX);
+        *ret = encoder_of(arena_alloc(&request->arena, size), size);
+        ret->splice_capacity = count;
+        ret->splices = ARENA_ARRAY(&request->arena, struct splice, count);
+        encode_answer(request, message, ret);
+        CHECK(writer_size(&ret->w) == size);
+        return;
+    }
+    arena_take_room(&request->arena, writer_size(&ret->w));
+    if (ret->splice_count > 0) {
+        ret->splices = ARENA_ARRAY(&request->arena, struct splice, ret->splice_count);
+        memcpy(ret->splices, splices, (size_t)ret->splice_count * sizeof *splices);
+    }
+}
+
 void request_answer(struct request *request, const void *message) {
-    const int16_t key = request->header.api_key;
-    const int16_t version = request->header.api_version;
-    struct encoder measure = encoder_counting();
-    measure.error_counts = counters_of(request)->errors; /* of the first of the two walks */
-    response_header_encode(key, version, request->header.correlation_id, &measure);
-    request->row->encode(message, version, &measure);
-    CHECK((int64_t)measure.counted + measure.splice_bytes <= INT32_MAX);
-
-    size_t size = sizeof(int32_t) + measure.counted;
-    uint8_t *bytes = arena_alloc(&request->arena, size);
-    struct encoder e = encoder_of(bytes, size);
-    e.splice_capacity = measure.splice_count;
-    e.splices = measure.splice_count > 0 ? ARENA_ARRAY(&request->arena, struct splice, measure.splice_count) : NULL;
-    writer_i32(&e.w, (int32_t)((int64_t)measure.counted + measure.splice_bytes));
-    response_header_encode(key, version, request->header.correlation_id, &e);
-    request->row->encode(message, version, &e);
-    CHECK(!e.w.failed && writer_size(&e.w) == size);
-
-    count_answer(request, (int64_t)measure.counted + measure.splice_bytes);
-    trace_request(request, (int64_t)measure.counted + measure.splice_bytes);
+    struct encoder e;
+    encode_into_arena(request, message, &e);
+    size_t size = writer_size(&e.w);
+    int64_t body_size = (int64_t)(size - sizeof(int32_t)) + e.splice_bytes;
+    CHECK(!e.w.failed && body_size <= INT32_MAX);
+    store_i32(e.w.begin, (int32_t)body_size);
+    count_answer(request, body_size);
+    trace_request(request, body_size);
     struct exchange *exchange = request_detach(request);
-    struct answer answer = {.bytes = bytes,
+    struct answer answer = {.bytes = e.w.begin,
                             .size = size,
                             .splices = e.splices,
                             .splice_count = e.splice_count,
@@ -347,7 +373,8 @@ void dispatch_frame(struct dispatcher *dispatcher, struct exchange *exchange, ui
     }
     CHECK(request->header.api_version < API_VERSIONS_COUNTED);
     counters->requests[request->header.api_version]++;
-    arena_reset(&request->arena, REQUEST_DECODE_FLOOR_BYTES + REQUEST_DECODE_FACTOR * size);
+    CHECK(request->arena.used == 0);
+    request->arena.budget = REQUEST_DECODE_FLOOR_BYTES + REQUEST_DECODE_FACTOR * size;
     void *message = arena_alloc(&request->arena, row->message_size);
     status = row->decode(&r, request->header.api_version, &request->arena, message);
     if (status != 0) {

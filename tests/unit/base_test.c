@@ -64,6 +64,29 @@ START_TEST(an_arena_stops_at_its_budget_and_can_be_used_again) {
 }
 END_TEST
 
+START_TEST(what_is_left_of_a_block_can_be_written_to_before_its_size_is_known) {
+    struct arena arena;
+    uint8_t *room;
+    arena_init(&arena, 1000);
+    ck_assert_uint_eq(arena_room(&arena, &room), 0);
+    arena_take_room(&arena, 0);
+    uint8_t *before = arena_alloc(&arena, 10);
+    ck_assert_uint_eq(arena_room(&arena, &room), 1000 - 16 - 8); /* of the budget, in steps of 16 */
+    ck_assert_ptr_eq(room, before + 16);
+    memset(room, 0xff, 100);
+    arena_take_room(&arena, 33);
+    uint8_t *after = arena_alloc(&arena, 64);
+    ck_assert_ptr_eq(after, room + 48);
+    ck_assert_uint_eq(after[0], 0);
+    ck_assert_uint_eq(room[32], 0xff);
+    ck_assert_uint_eq(arena.used, 16 + 48 + 64);
+    arena_reset(&arena, SIZE_MAX);
+    ck_assert_uint_gt(arena_room(&arena, &room), 1000);
+    ck_assert_ptr_eq(room, before);
+    arena_deinit(&arena);
+}
+END_TEST
+
 START_TEST(crc32c_gives_the_check_value_of_the_standard) {
     ck_assert_uint_eq(crc32c(0, "123456789", 9), 0xe3069283U);
     ck_assert_uint_eq(crc32c(crc32c(0, "1234", 4), "56789", 5), 0xe3069283U);
@@ -94,6 +117,7 @@ int main(void) {
         TEST(an_arena_stops_at_its_budget_and_can_be_used_again),
         TEST(a_file_in_the_place_of_a_directory_is_called_that),
         TEST(too_many_open_files_are_called_that_and_what_to_raise_is_said),
+        TEST(what_is_left_of_a_block_can_be_written_to_before_its_size_is_known),
         TEST(crc32c_gives_the_check_value_of_the_standard),
     };
     return run_tests("base", tests, sizeof tests / sizeof tests[0]);
