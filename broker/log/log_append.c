@@ -215,8 +215,16 @@ static int note_appended(struct log *log, struct log_segment *segment, const str
     return error;
 }
 
+/* Batches that lie one behind the other, and the header of the first. */
+struct run {
+    struct slice bytes;
+    struct record_batch first;
+};
+
 /* One write for a run of batches that goes into the active segment. */
-static int write_run(struct log *log, struct slice run) {
+static int write_run(struct log *log, const struct run *batches) {
+    struct slice run = batches->bytes;
+    struct record_batch header = batches->first;
     if (run.size == 0) {
         return 0;
     }
@@ -234,8 +242,7 @@ static int write_run(struct log *log, struct slice run) {
         return error;
     }
     for (int32_t at = 0; error == 0 && at < run.size;) {
-        struct record_batch header;
-        CHECK(record_batch_decode(run.data + at, (size_t)(run.size - at), &header) == 0);
+        CHECK(at == 0 || record_batch_decode(run.data + at, (size_t)(run.size - at), &header) == 0);
         error = note_appended(log, segment, &header, (struct slice){run.data + at, header.size});
         at += header.size;
     }
@@ -243,47 +250,53 @@ static int write_run(struct log *log, struct slice run) {
 }
 
 /* An empty segment is as good as a new one, unless the offsets are too far from its base. */
-static int should_roll(struct log *log, int64_t bytes, const struct record_batch *header, bool *ret_roll) {
+static int should_roll(struct log *log, int64_t bytes, const struct record_batch *header, int64_t wall_ms,
+                       bool *ret_roll) {
     struct log_segment *segment = log_active_segment(log);
     int error = segment_activate(segment, &log->config); /* only then it is known whether its indexes are full */
     if (error == 0) {
-        error = segment_should_roll(segment, &log->config, bytes, header->last_offset, header->max_timestamp,
-                                    clock_wall_ms(log->clock), ret_roll);
+        error = segment_should_roll(segment, &log->config, bytes, header->last_offset, header->max_timestamp, wall_ms,
+                                    ret_roll);
     }
     *ret_roll =
         error == 0 && *ret_roll && (segment->size > 0 || header->last_offset - segment->base_offset > INT32_MAX);
     return error;
 }
 
+/* Writes what was gathered; the next run begins with this batch. */
+static int begin_run(struct log *log, struct run *run, const uint8_t *data, const struct record_batch *first) {
+    int error = write_run(log, run);
+    *run = (struct run){{data, 0}, *first};
+    return error;
+}
+
 /* Writes batches that are known to be good and in order, rolling where a segment is full: a follower's segments then
- * break where the leader's did, however many batches one fetch brings. */
-static int write_batches(struct log *log, struct slice bytes) {
-    struct slice run = {bytes.data, 0};
+ * break where the leader's did, however many batches one fetch brings. `first` is the header of the first. */
+static int write_batches(struct log *log, struct slice bytes, const struct record_batch *first, int64_t wall_ms) {
+    struct run run = {{bytes.data, 0}, *first};
+    struct record_batch header = *first;
     int error = epoch_cache_settle_cut(&log->epochs);
     for (int32_t at = 0; error == 0 && at < bytes.size;) {
-        struct record_batch header;
-        CHECK(record_batch_decode(bytes.data + at, (size_t)(bytes.size - at), &header) == 0);
-        if (run.size > 0 && log_active_segment(log)->size == 0) {
+        CHECK(at == 0 || record_batch_decode(bytes.data + at, (size_t)(bytes.size - at), &header) == 0);
+        if (run.bytes.size > 0 && log_active_segment(log)->size == 0) {
             /* Rolling by time goes by the segment's first batch, so that one must be there. */
-            error = write_run(log, run);
-            run = (struct slice){bytes.data + at, 0};
+            error = begin_run(log, &run, bytes.data + at, &header);
         }
         bool roll = false;
         if (error == 0) {
-            error = should_roll(log, (int64_t)run.size + header.size, &header, &roll);
+            error = should_roll(log, (int64_t)run.bytes.size + header.size, &header, wall_ms, &roll);
         }
         if (error == 0 && roll) {
-            error = write_run(log, run);
-            run = (struct slice){bytes.data + at, 0};
+            error = begin_run(log, &run, bytes.data + at, &header);
         }
         if (error == 0 && roll) {
             error = log_roll_at(log, header.base_offset);
         }
-        run.size += header.size;
+        run.bytes.size += header.size;
         at += header.size;
     }
     if (error == 0) {
-        error = write_run(log, run);
+        error = write_run(log, &run);
     }
     if (error == 0 && log->end_offset - log->recovery_point >= log->config.flush_messages) {
         error = log_flush(log);
@@ -297,11 +310,12 @@ static int assign_and_write(struct append *append) {
     int64_t delta = header->last_offset - header->base_offset;
     header->base_offset = log->end_offset;
     header->last_offset = log->end_offset + delta;
+    header->leader_epoch = append->leader_epoch;
     store_i64(append->data + BATCH_AT_BASE_OFFSET, header->base_offset);
     store_i32(append->data + BATCH_AT_LEADER_EPOCH, append->leader_epoch);
     int error = append->leader_epoch >= 0 ? log_note_epoch(log, append->leader_epoch, log->end_offset) : 0;
     if (error == 0) {
-        error = write_batches(log, append_bytes(append));
+        error = write_batches(log, append_bytes(append), header, append->wall_ms);
     }
     if (error == 0) {
         append->info->first_offset = header->base_offset;
@@ -355,12 +369,13 @@ int log_append_as_leader(struct log *log, struct slice records, int32_t leader_e
 /* What a leader sent, up to a last batch that was cut short. */
 struct fetched {
     int32_t size;
-    int64_t first_offset;
+    struct record_batch first;
     int64_t last_offset;
+    int32_t latest_epoch; /* of any batch */
 };
 
 static int check_fetched(const struct log *log, struct slice records, struct fetched *ret) {
-    *ret = (struct fetched){.first_offset = -1, .last_offset = log->end_offset - 1};
+    *ret = (struct fetched){.first = {.base_offset = -1}, .last_offset = log->end_offset - 1, .latest_epoch = -1};
     while (ret->size < records.size) {
         struct record_batch header;
         struct slice rest = {records.data + ret->size, records.size - ret->size};
@@ -375,7 +390,8 @@ static int check_fetched(const struct log *log, struct slice records, struct fet
         if (header.base_offset <= ret->last_offset || header.last_offset < header.base_offset) {
             return ERR_INVALID;
         }
-        ret->first_offset = ret->first_offset < 0 ? header.base_offset : ret->first_offset;
+        ret->first = ret->size == 0 ? header : ret->first;
+        ret->latest_epoch = MAX(ret->latest_epoch, header.leader_epoch);
         ret->last_offset = header.last_offset;
         ret->size += header.size;
     }
@@ -415,11 +431,13 @@ int log_append_as_follower(struct log *log, struct slice records, struct log_app
         return error;
     }
     struct slice batches = {records.data, fetched.size};
-    error = assign_fetched_epochs(log, batches);
-    if (error == 0) {
-        error = write_batches(log, batches);
+    if (fetched.latest_epoch > epoch_cache_latest(&log->epochs)) {
+        error = assign_fetched_epochs(log, batches);
     }
-    ret_info->first_offset = fetched.first_offset;
+    if (error == 0) {
+        error = write_batches(log, batches, &fetched.first, clock_wall_ms(log->clock));
+    }
+    ret_info->first_offset = fetched.first.base_offset;
     ret_info->last_offset = fetched.last_offset;
     return log_fence(log, error);
 }

@@ -167,12 +167,8 @@ static uint8_t iterator_byte(struct record_iterator *it) {
     return *it->at++;
 }
 
-static int64_t iterator_varlong(struct record_iterator *it, int bits) {
+static int64_t iterator_varlong_slow(struct record_iterator *it, int bits) {
     uint64_t value = 0;
-    if (it->at < it->end && *it->at < 0x80U) { /* one byte, as most are */
-        value = *it->at++;
-        return (int64_t)(value >> 1 ^ (0U - (value & 1U)));
-    }
     for (int shift = 0; shift < bits; shift += 7) {
         uint8_t byte = iterator_byte(it);
         value |= (uint64_t)(byte & 0x7fU) << shift;
@@ -184,7 +180,19 @@ static int64_t iterator_varlong(struct record_iterator *it, int bits) {
     return 0;
 }
 
-static int32_t iterator_varint(struct record_iterator *it) {
+/* One byte or two, as most are, without more ado. */
+static inline int64_t iterator_varlong(struct record_iterator *it, int bits) {
+    const uint8_t *at = it->at;
+    if (it->end - at < 2 || (at[0] & at[1] & 0x80U) != 0) {
+        return iterator_varlong_slow(it, bits);
+    }
+    bool is_long = (at[0] & 0x80U) != 0;
+    uint32_t value = is_long ? (at[0] & 0x7fU) | (uint32_t)at[1] << 7 : at[0];
+    it->at = at + (is_long ? 2 : 1);
+    return (int64_t)(value >> 1) ^ -(int64_t)(value & 1U);
+}
+
+static inline int32_t iterator_varint(struct record_iterator *it) {
     int64_t value = iterator_varlong(it, 35);
     if (value < INT32_MIN || value > INT32_MAX) {
         iterator_fail(it);
@@ -217,7 +225,8 @@ static const uint8_t *iterator_skip(struct record_iterator *it, int64_t size) {
 }
 
 /* A length field and its bytes, which must end before `end`. */
-static const uint8_t *iterator_field(struct record_iterator *it, int64_t end, bool may_be_null, int32_t *ret_size) {
+static inline const uint8_t *iterator_field(struct record_iterator *it, int64_t end, bool may_be_null,
+                                            int32_t *ret_size) {
     *ret_size = iterator_varint(it);
     if (*ret_size < (may_be_null ? -1 : 0) || *ret_size > end - iterator_position(it)) {
         iterator_fail(it);
