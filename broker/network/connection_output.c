@@ -3,6 +3,8 @@
 #include "broker/network/connection_output.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -169,14 +171,33 @@ static enum output_result send_region(struct connection *connection, struct conn
     return OUTPUT_DONE;
 }
 
+/* Whether bytes come after some region of the answer, be they those of the next one. */
+static bool is_followed(const struct connection_exchange *e) {
+    const struct answer *answer = &e->answer;
+    return answer->splice_count > 1 || answer->size > (size_t)answer->splices[0].at ||
+           (e->next != NULL && e->next->state == EXCHANGE_ANSWERED);
+}
+
+/* A corked socket keeps the end of a region back until what follows it is there: without it the last bytes of an answer
+ * are a packet of their own, and wake whoever waits for it a second time. */
+static void set_cork(const struct connection *connection, int is_corked) {
+    (void)setsockopt(connection->descriptor, IPPROTO_TCP, TCP_CORK, &is_corked, sizeof is_corked);
+}
+
 /* Sends what comes before the next region that is not small, of this answer and of those behind it; or that region. */
-static enum output_result send_next(struct connection *connection) {
+static enum output_result send_next(struct connection *connection, bool *is_corked) {
     struct gathered out;
+    const struct connection_exchange *last = connection->first;
     out.count = out.total = out.copied = 0;
     out.is_full = out.is_region_next = false;
-    for (struct connection_exchange *e = connection->first; e != NULL && e->state == EXCHANGE_ANSWERED && !out.is_full;
+    for (const struct connection_exchange *e = last; e != NULL && e->state == EXCHANGE_ANSWERED && !out.is_full;
          e = e->next) {
         gather_answer(&out, e);
+        last = e;
+    }
+    if (out.is_region_next && !*is_corked && is_followed(last)) {
+        set_cork(connection, 1);
+        *is_corked = true;
     }
     if (out.count == 0) {
         return send_region(connection, connection->first);
@@ -228,6 +249,7 @@ static bool pop_finished(struct connection *connection) {
 bool connection_flush(struct connection *connection) {
     enum output_result result = OUTPUT_DONE;
     bool is_progress = false;
+    bool is_corked = false;
     for (;;) {
         if (pop_finished(connection)) {
             return false;
@@ -236,7 +258,7 @@ bool connection_flush(struct connection *connection) {
         if (e == NULL || e->state != EXCHANGE_ANSWERED) {
             break;
         }
-        result = send_next(connection);
+        result = send_next(connection, &is_corked);
         if (result == OUTPUT_FAILED) {
             return false;
         }
@@ -245,6 +267,9 @@ bool connection_flush(struct connection *connection) {
             (void)pop_finished(connection);
             break;
         }
+    }
+    if (is_corked) {
+        set_cork(connection, 0);
     }
     if (is_progress && !connection->is_being_read) {
         network_touch(connection->network, connection);
