@@ -134,9 +134,17 @@ void network_on_connection_closed(struct network *network, struct connection *co
 void network_touch(struct network *network, struct connection *connection);
 /* Whether a connection may be read: one that has begun a frame may go on up to twice the bound, so that frames begun at
  * the same time come to an end. Notes, and tells, when not. */
-bool network_has_memory(struct network *network, bool has_begun);
+bool network_note_shortage(struct network *network, bool has_begun);
+static inline bool network_has_memory(struct network *network, bool has_begun) {
+    return network->pool.charged_bytes < network->config.frames_max_bytes || network_note_shortage(network, has_begun);
+}
 /* To be called when frames have been given back: reading goes on where it stopped for want of memory. */
-void network_on_memory_freed(struct network *network);
+void network_end_shortage(struct network *network);
+static inline void network_on_memory_freed(struct network *network) {
+    if (network->is_short_of_memory) {
+        network_end_shortage(network);
+    }
+}
 /* Starts or stops reading, as what is in flight and memory allow. */
 void connection_update_reading(struct connection *connection);
 

@@ -157,11 +157,7 @@ static void on_stall_timer(struct timer *timer) {
     }
 }
 
-bool network_has_memory(struct network *network, bool has_begun) {
-    int64_t max_bytes = network->config.frames_max_bytes;
-    if (network->pool.charged_bytes < max_bytes) {
-        return true;
-    }
+bool network_note_shortage(struct network *network, bool has_begun) {
     if (!network->is_short_of_memory) {
         int64_t now_ms = clock_now_ms(network->clock);
         if (network->short_told_ms == 0 || now_ms - network->short_told_ms >= SHORT_TOLD_MS) {
@@ -173,7 +169,7 @@ bool network_has_memory(struct network *network, bool has_begun) {
         timer_start(network->clock, &network->stall_timer, MIN(STALL_CHECK_MS, network->config.frame_stall_ms),
                     on_stall_timer);
     }
-    return has_begun && network->pool.charged_bytes / 2 < max_bytes;
+    return has_begun && network->pool.charged_bytes / 2 < network->config.frames_max_bytes;
 }
 
 /* A posted task: reading may start only outside of whoever gave the memory back. */
@@ -185,10 +181,9 @@ static void resume_all(void *context) {
     }
 }
 
-void network_on_memory_freed(struct network *network) {
+void network_end_shortage(struct network *network) {
     /* Some room is made before all are woken. */
-    if (!network->is_short_of_memory ||
-        network->pool.charged_bytes > network->config.frames_max_bytes - network->config.frames_max_bytes / 4) {
+    if (network->pool.charged_bytes > network->config.frames_max_bytes - network->config.frames_max_bytes / 4) {
         return;
     }
     network->is_short_of_memory = false;
