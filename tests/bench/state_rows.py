@@ -94,6 +94,11 @@ def note(bench, row, system, value, **more):
     print(f"  {row:15} {system.name:7} {sample['pair']}: {value:.3f}", flush=True)
 
 
+def refuse(bench, row, system, failure):
+    bench.note({"row": row, "system": system.name, "pair": 0, "failure": str(failure), "is_kept": True})
+    print(f"  {row:15} {system.name:7} NO NUMBER: {failure}", flush=True)
+
+
 def attempt(bench, row, system, action, *words):
     """A row whose correctness check fails has no number, and the others go on."""
     began = time.monotonic()
@@ -101,8 +106,7 @@ def attempt(bench, row, system, action, *words):
         action(bench, system, *words)
         bench.note({"row": row, "system": system.name, "took": time.monotonic() - began})
     except Failure as failure:
-        bench.note({"row": row, "system": system.name, "pair": 0, "failure": str(failure), "is_kept": True})
-        print(f"  {row:15} {system.name:7} NO NUMBER: {failure}", flush=True)
+        refuse(bench, row, system, failure)
 
 
 def scaled(bench, count):
@@ -127,12 +131,17 @@ def measure_idle(bench, systems, step):
 
 
 def grow(bench, system, step):
-    """The next partitions; all but the first are rows."""
+    """The next partitions; all but the first are rows. False: the system has not got them, and no row that needs them."""
     count = scaled(bench, PARTITIONS[step])
     began = time.monotonic()
-    system.create(f"state-{step}", count, 3, spread=True)
+    try:
+        system.create(f"state-{step}", count, 3, spread=True)
+    except Failure as failure:
+        refuse(bench, f"create-{PARTITIONS[step]}", system, failure)
+        return False
     if step > 0:
         note(bench, f"create-{PARTITIONS[step]}", system, time.monotonic() - began, partitions=count)
+    return True
 
 
 def one_at_a_time(bench, system):
@@ -320,9 +329,7 @@ def run_starts(bench, kinds, is_wanted):
                 try:
                     start_times(bench, kind, step)
                 except Failure as failure:
-                    bench.note({"row": f"start-{step}", "system": kind.name, "pair": 0, "failure": str(failure),
-                                "is_kept": True})
-                    print(f"  start-{step} {kind.name} NO NUMBER: {failure}", flush=True)
+                    refuse(bench, f"start-{step}", kind, failure)
 
 
 # After each step of growth: the rows, any of which is wanted, what measures them, and with what words.
@@ -354,8 +361,9 @@ def run_all(bench, kinds, wanted):
         system.start()
     alone = {}
     for step in range(max(steps, default=-1) + 1):
-        for system in systems:
-            grow(bench, system, step)
+        for system in [system for system in systems if not grow(bench, system, step)]:
+            system.stop()
+            systems.remove(system)
         if is_wanted(f"idle-{step}"):
             measure_idle(bench, systems, step)
         for system in systems:

@@ -310,7 +310,11 @@ class Cluster:
         if not spread:
             order = ":".join(str(number) for number in range(1, replicas + 1))
             where = ["--replica-assignment", ",".join([order] * partitions)]
-        self.topics("--create", "--topic", topic, *where, "--config", f"min.insync.replicas={2 if replicas == 3 else 1}")
+        try:
+            self.topics("--create", "--topic", topic, *where, "--config", f"min.insync.replicas={2 if replicas == 3 else 1}")
+        except Failure as failure:  # of thousands of partitions Kafka's answer comes too late, and the tool asks again
+            if "already exists" not in str(failure):
+                raise
         self.await_in_sync(topic, partitions, replicas)
 
     def in_sync(self, topic, replicas):
