@@ -21,6 +21,8 @@
 #define SMALL_REGION_BYTES 4096
 /* Of small regions in one sendmsg. */
 #define SMALL_REGIONS_BYTES 16384
+/* A region up to this size waits for what follows it; beside a larger one another packet is nothing. */
+#define CORKED_REGION_BYTES 16384
 /* Bytes read at a time where a file has no descriptor. */
 #define OUTPUT_COPY_BYTES 65536
 
@@ -53,8 +55,8 @@ struct gathered {
     size_t total;
     size_t copied; /* bytes of small regions, one behind the other */
     uint8_t copies[SMALL_REGIONS_BYTES];
-    bool is_full; /* or a region that is not small comes next */
-    bool is_region_next;
+    bool is_full;        /* or a region that is not small comes next */
+    size_t region_bytes; /* what is left of that region; 0: none comes next */
 };
 
 static void add_piece(struct gathered *out, const void *bytes, size_t size) {
@@ -73,7 +75,7 @@ static void add_region(struct gathered *out, const struct records *region, size_
     if (left > SMALL_REGION_BYTES || left > sizeof out->copies - out->copied ||
         (left > 0 && disk_read(region->file, to, left, region->position + (int64_t)already_sent) != (int64_t)left)) {
         out->is_full = true;
-        out->is_region_next = true;
+        out->region_bytes = left;
         return;
     }
     out->copied += left;
@@ -188,14 +190,14 @@ static void set_cork(const struct connection *connection, int is_corked) {
 static enum output_result send_next(struct connection *connection, bool *is_corked) {
     struct gathered out;
     const struct connection_exchange *last = connection->first;
-    out.count = out.total = out.copied = 0;
-    out.is_full = out.is_region_next = false;
+    out.count = out.total = out.copied = out.region_bytes = 0;
+    out.is_full = false;
     for (const struct connection_exchange *e = last; e != NULL && e->state == EXCHANGE_ANSWERED && !out.is_full;
          e = e->next) {
         gather_answer(&out, e);
         last = e;
     }
-    if (out.is_region_next && !*is_corked && is_followed(last)) {
+    if (out.region_bytes > 0 && out.region_bytes <= CORKED_REGION_BYTES && !*is_corked && is_followed(last)) {
         set_cork(connection, 1);
         *is_corked = true;
     }
@@ -203,7 +205,7 @@ static enum output_result send_next(struct connection *connection, bool *is_cork
         return send_region(connection, connection->first);
     }
     /* Held back in the kernel until the region follows. */
-    int flags = MSG_NOSIGNAL | (out.is_region_next ? MSG_MORE : 0);
+    int flags = MSG_NOSIGNAL | (out.region_bytes > 0 ? MSG_MORE : 0);
     struct msghdr message = {.msg_iov = out.pieces, .msg_iovlen = out.count};
     ssize_t sent = sendmsg(connection->descriptor, &message, flags);
     if (sent < 0) {
