@@ -257,6 +257,9 @@ static int consume(char **args) {
     set(conf, "group.id", "open-loop");
     set(conf, "enable.auto.commit", "false");
     set(conf, "auto.offset.reset", "earliest");
+    /* By default it stops fetching a partition of which it holds 100,000 records, and looks again after a second. */
+    set(conf, "queued.min.messages", "10000000");
+    set(conf, "queued.max.messages.kbytes", "1048576");
     set(conf, "log_level", "2");
     rd_kafka_t *client = client_of(RD_KAFKA_CONSUMER, conf);
     rd_kafka_poll_set_consumer(client);
