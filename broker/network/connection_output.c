@@ -55,7 +55,7 @@ struct gathered {
     size_t total;
     size_t copied; /* bytes of small regions, one behind the other */
     uint8_t copies[SMALL_REGIONS_BYTES];
-    bool is_full;        /* or a region that is not small comes next */
+    bool is_full;        /* no piece is left, or a region that is not small comes next */
     size_t region_bytes; /* what is left of that region; 0: none comes next */
 };
 

@@ -191,12 +191,11 @@ void encode_f64(struct encoder *e, double v) {
 }
 
 void encode_long_uvarint(struct encoder *e, uint32_t v) {
-    uint8_t *to = encode_take(e, uvarint_size(v));
+    size_t size = uvarint_size(v);
+    uint8_t *to = encode_take(e, size);
     if (to != NULL) {
-        for (; v >= 0x80U; v >>= 7) {
-            *to++ = (uint8_t)(v | 0x80U);
-        }
-        *to = (uint8_t)v;
+        struct writer w = writer_of(to, size);
+        writer_uvarint(&w, v);
     }
 }
 

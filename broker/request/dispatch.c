@@ -255,6 +255,7 @@ static void encode_into_arena(struct request *request, const void *message, stru
         return;
     }
     arena_take_room(&request->arena, writer_size(&ret->w));
+    ret->splices = NULL;
     if (ret->splice_count > 0) {
         ret->splices = ARENA_ARRAY(&request->arena, struct splice, ret->splice_count);
         memcpy(ret->splices, splices, (size_t)ret->splice_count * sizeof *splices);

@@ -1,5 +1,5 @@
 /* Answers of every size: those that fit into a block of the arena are encoded in one walk, longer ones and those with
- * many file regions in two more. Nobody can tell from the answer which it was, nor from the counts. */
+ * many file regions in two. Nobody can tell from the answer which it was, nor from the counts. */
 #include <stdio.h>
 
 #include "tests/unit/dispatch_requests.h"
