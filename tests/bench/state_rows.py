@@ -361,9 +361,10 @@ def run_all(bench, kinds, wanted):
         system.start()
     alone = {}
     for step in range(max(steps, default=-1) + 1):
-        for system in [system for system in systems if not grow(bench, system, step)]:
-            system.stop()
-            systems.remove(system)
+        for system in list(systems):
+            if not grow(bench, system, step):
+                system.stop()
+                systems.remove(system)
         if is_wanted(f"idle-{step}"):
             measure_idle(bench, systems, step)
         for system in systems:
