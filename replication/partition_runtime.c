@@ -325,39 +325,51 @@ static void append_to_log(struct partition_runtime *partition, struct slice reco
     }
 }
 
-/* Whether the order of this producer's batches is the log's affair. */
+/* Whether a batch goes before one of the same producer that was refused (refused_batches.h). */
+static bool overtakes(struct replica_manager *manager, const struct partition_runtime *partition, struct slice records,
+                      struct batch_place *ret_place) {
+    /* In this order, as the look also drops what is too old: what nobody comes back for must not cost every append. */
+    return manager->refused.items != NULL && batch_place_read(records, ret_place) &&
+           refused_batches_precede(&manager->refused, str_from(partition->topic), partition->index, ret_place,
+                                   clock_now_ms(manager->clock));
+}
+
 static bool log_knows_producer(const struct partition_runtime *partition, int64_t producer_id) {
     struct log_producer_state state;
-    return partition != NULL && partition->log != NULL &&
-           log_producer_state(partition->log, producer_id, &state) == 0 && state.producer_epoch >= 0;
+    return log_producer_state(partition->log, producer_id, &state) == 0 && state.producer_epoch >= 0;
 }
 
-/* Whether a batch would go before one of the same producer that was refused (refused_batches.h). */
-static bool overtakes(struct replica_manager *manager, const struct partition_runtime *partition,
-                      struct slice records) {
+/* The order is the log's affair when it knows the producer; but a gap that a refusal left is not told to the client as
+ * one: librdkafka would number anew whatever it still has, in other partitions, too, and what was written there while
+ * its answer was lost with a leader would be written twice. NOT_LEADER_OR_FOLLOWER makes it send both again, in order.
+ */
+static void append_from_client(struct partition_runtime *partition, struct slice records, int16_t request_version,
+                               struct log_append_info *ret_info) {
     struct batch_place place;
+    bool is_early = overtakes(partition->manager, partition, records, &place);
+    bool would_be_taken = is_early && !log_knows_producer(partition, place.producer_id);
 #ifdef MUTANT_M39 /* takes a new producer's batch before the one that was refused */
-    return false;
+    would_be_taken = false;
 #endif
-    /* In this order, as the look also drops what is too old: what nobody comes back for must not cost every append. */
-    return manager->refused.items != NULL && batch_place_read(records, &place) &&
-           refused_batches_precede(&manager->refused, str_from(partition->topic), partition->index, &place,
-                                   clock_now_ms(manager->clock)) &&
-           !log_knows_producer(partition, place.producer_id);
-}
-
-static void note_taken(struct partition_runtime *partition, struct slice records) {
-    struct refused_batches *refused = &partition->manager->refused;
-    struct batch_place place;
-    if (refused->items != NULL && batch_place_read(records, &place)) {
-        refused_batches_forget(refused, str_from(partition->topic), partition->index, place.producer_id);
+    ret_info->error_code = KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER;
+    if (!would_be_taken) {
+        append_to_log(partition, records, LOG_ORIGIN_CLIENT, request_version, ret_info);
+    }
+#ifdef MUTANT_M40 /* tells a producer of the gap that a refusal left */
+    is_early = false;
+#endif
+    if (is_early && ret_info->error_code == KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER) {
+        ret_info->error_code = KAFKA_NOT_LEADER_OR_FOLLOWER;
+        ret_info->error_message = "An earlier batch of this producer was refused and has not come again";
     }
 }
 
-static void note_refusal(struct replica_manager *manager, struct str topic, int32_t index,
-                         const struct partition_runtime *partition, struct slice records) {
+static void note_outcome(struct replica_manager *manager, struct str topic, int32_t index, struct slice records,
+                         int16_t error) {
     struct batch_place place;
-    if (batch_place_read(records, &place) && !log_knows_producer(partition, place.producer_id)) {
+    if (error == KAFKA_NONE && manager->refused.items != NULL && batch_place_read(records, &place)) {
+        refused_batches_forget(&manager->refused, topic, index, place.producer_id);
+    } else if (kafka_error_is_retriable(error) && batch_place_read(records, &place)) {
         refused_batches_note(&manager->refused, topic, index, &place, clock_now_ms(manager->clock));
     }
 }
@@ -374,17 +386,13 @@ void replica_manager_append(struct replica_manager *manager, struct str topic, i
     ret_info->error_code = check_append(manager, topic, partition, required_acks, &found);
     *ret_partition = found;
     bool is_client = origin == LOG_ORIGIN_CLIENT;
-    if (ret_info->error_code == KAFKA_NONE && is_client && overtakes(manager, found, records)) {
-        ret_info->error_code = KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER;
-        ret_info->error_message = "An earlier batch of this producer was refused and has not come again";
-    }
-    if (ret_info->error_code == KAFKA_NONE) {
+    if (ret_info->error_code == KAFKA_NONE && is_client) {
+        append_from_client(found, records, request_version, ret_info);
+    } else if (ret_info->error_code == KAFKA_NONE) {
         append_to_log(found, records, origin, request_version, ret_info);
     }
-    if (is_client && ret_info->error_code == KAFKA_NONE) {
-        note_taken(found, records);
-    } else if (is_client && kafka_error_is_retriable(ret_info->error_code)) {
-        note_refusal(manager, topic, partition, found, records);
+    if (is_client) {
+        note_outcome(manager, topic, partition, records, ret_info->error_code);
     }
 }
 

@@ -71,11 +71,10 @@ void refused_batches_note(struct refused_batches *refused, struct str topic, int
                           const struct batch_place *place, int64_t now_ms) {
     drop_old(refused, now_ms);
     struct refused_batch *item = find(refused, topic, partition, place->producer_id);
-    int32_t lowest_sequence = place->base_sequence;
+    if (item != NULL && item->producer_epoch == place->producer_epoch && item->lowest_sequence < place->base_sequence) {
+        return; /* what comes behind keeps no refusal alive that nobody comes back for */
+    }
     if (item != NULL) {
-        if (item->producer_epoch == place->producer_epoch) {
-            lowest_sequence = MIN(lowest_sequence, item->lowest_sequence);
-        }
         drop(refused, item); /* it is the youngest from here on */
     } else if (HASH_COUNT(refused->items) >= REFUSED_BATCHES_MAX) {
         drop(refused, refused->items);
@@ -87,7 +86,7 @@ void refused_batches_note(struct refused_batches *refused, struct str topic, int
     item = xcalloc(1, sizeof *item);
     item->key = key;
     item->producer_epoch = place->producer_epoch;
-    item->lowest_sequence = lowest_sequence;
+    item->lowest_sequence = place->base_sequence;
     item->refused_ms = now_ms;
     HASH_ADD_KEYPTR(hh, refused->items, item->key.bytes, item->key.size, item);
 }

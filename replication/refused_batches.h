@@ -5,8 +5,10 @@
  * refused, because the broker does not lead yet or too few replicas are in sync, and a moment later the second is
  * taken, then librdkafka believes both to be written, and the records of the first are lost although they are
  * acknowledged (confluent-kafka-go issue 921); Apache's own client writes the first behind the second. A log that knows
- * the producer answers OUT_OF_ORDER_SEQUENCE_NUMBER to the second, and clients send both again in order. This is what
- * lets a log that does not know it answer likewise. Pure: time is in the arguments. */
+ * the producer refuses the second, but with OUT_OF_ORDER_SEQUENCE_NUMBER, upon which librdkafka numbers anew all it has
+ * in all partitions, and writes twice what was written already while its answer got lost with a leader. So the second
+ * is refused, by either log, with NOT_LEADER_OR_FOLLOWER, and clients send both again in order. Pure: time is in the
+ * arguments. */
 #ifndef OTTLA_REPLICATION_REFUSED_BATCHES_H
 #define OTTLA_REPLICATION_REFUSED_BATCHES_H
 
@@ -37,7 +39,7 @@ struct batch_place {
 void refused_batches_deinit(struct refused_batches *refused);
 /* Where the batch these records begin with stands. False when it is no batch of an idempotent producer. */
 bool batch_place_read(struct slice records, struct batch_place *ret_place);
-/* The batch was refused, and the client may send it again. */
+/* The batch was refused, and the client may send it again. Behind an earlier one that was, it changes nothing. */
 void refused_batches_note(struct refused_batches *refused, struct str topic, int32_t partition,
                           const struct batch_place *place, int64_t now_ms);
 /* Whether an earlier batch of the same producer and epoch was refused here and has not been taken since. */
@@ -45,7 +47,7 @@ bool refused_batches_precede(struct refused_batches *refused, struct str topic, 
                              const struct batch_place *place, int64_t now_ms);
 /* The topic is deleted; another may come under its name, to which what was refused before means nothing. */
 void refused_batches_forget_all(struct refused_batches *refused, struct str topic, int32_t partition);
-/* The log knows the producer now, and keeps its order itself. */
+/* A batch of the producer was taken. */
 void refused_batches_forget(struct refused_batches *refused, struct str topic, int32_t partition, int64_t producer_id);
 
 #endif

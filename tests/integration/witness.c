@@ -8,9 +8,10 @@
  * A produced line is "ok PARTITION OFFSET NUMBER TIME_MS" or "fail PARTITION -1 NUMBER TIME_MS"; a consumed one is
  * "read PARTITION OFFSET NUMBER TIME_MS". NUMBER counts from 0 in each partition, so order is visible.
  * FETCH_BYTES in the environment keeps the consumer's fetches small, REFRESH_MS says how often the producer asks who
- * leads. Both say at their end how many requests they sent, and on SIGUSR1 so far. With SINCE_MS, when a fault struck,
- * the longest silence of each partition from then on is told; with BOUND_MS a longer one is a failure. Status 3 of a
- * producer: not everything was acknowledged, since the client went on asking a broker that it knows not to lead. */
+ * leads. Both say at their end how many requests they sent, and on SIGUSR1 so far; a producer also how often it
+ * numbered its batches anew, since it was told of a gap. With SINCE_MS, when a fault struck, the longest silence of
+ * each partition from then on is told; with BOUND_MS a longer one is a failure. Status 3 of a producer: not everything
+ * was acknowledged, since the client went on asking a broker that it knows not to lead. */
 #include <inttypes.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -71,6 +72,20 @@ static int on_statistics(rd_kafka_t *client, char *json, size_t size, void *cont
     return 0;
 }
 
+static _Atomic int64_t epochs_begun; /* librdkafka logs from any of its threads */
+
+/* A producer that is told of a gap in its sequence numbers anew whatever it has; what was written while its answer got
+ * lost is then written twice. Who finds a record twice needs to know whether that was it. */
+static void on_log(const rd_kafka_t *client, int level, const char *facility, const char *text) {
+    (void)client, (void)level;
+    if (strcmp(facility, "ERRSEQ") == 0) {
+        fprintf(stderr, "witness: %s\n", text);
+    }
+    if (strstr(text, "bumped epoch to") != NULL) {
+        epochs_begun++;
+    }
+}
+
 static rd_kafka_t *open_client(rd_kafka_type_t type, rd_kafka_conf_t *conf) {
     set(conf, "statistics.interval.ms", "100");
     rd_kafka_conf_set_stats_cb(conf, on_statistics);
@@ -91,6 +106,8 @@ static int produce(char **args) {
     const char *refresh_ms = getenv("REFRESH_MS");
     set(conf, "topic.metadata.refresh.interval.ms", refresh_ms == NULL ? "5000" : refresh_ms);
     set(conf, "message.timeout.ms", "120000");
+    set(conf, "debug", "eos");
+    rd_kafka_conf_set_log_cb(conf, on_log);
     rd_kafka_conf_set_opaque(conf, notes);
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
     rd_kafka_t *client = open_client(RD_KAFKA_PRODUCER, conf);
@@ -124,7 +141,7 @@ static int produce(char **args) {
                 last_statistics == NULL ? "nothing" : last_statistics);
         is_misled = last_statistics != NULL && goes_elsewhere(last_statistics);
     }
-    printf("%" PRId64 " requests\n", requests_sent);
+    printf("%" PRId64 " requests, numbered anew %" PRId64 " times\n", requests_sent, epochs_begun);
     return left == RD_KAFKA_RESP_ERR_NO_ERROR ? 0 : is_misled ? STATUS_MISLED : 1;
 }
 

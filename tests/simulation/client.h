@@ -42,6 +42,8 @@ struct client_partition {
     int16_t epochs_begun;  /* since the producer id was given */
     int32_t behind_count;  /* records of the batch that was sent right behind it, 0 none; it is the next one */
     bool is_behind_in_flight;
+    bool is_refused;     /* the batch under way, the last time it was sent, without having been written */
+    bool is_told_of_gap; /* who sent the one behind it then */
     /* consumer */
     int64_t position;
     int64_t resume_ms;

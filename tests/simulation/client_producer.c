@@ -97,17 +97,6 @@ static void acknowledged(struct client_partition *partition, int64_t offset) {
     settle(partition);
 }
 
-/* The first of a topic that has the name of a former one. A broker that never heard of the former one's end may
- * remember what it refused while that was there (refused_batches.h), and refuses what now follows. */
-static bool begins_another_topic(const struct client_partition *partition) {
-    struct topics *topics = partition->client->workload->world->topics;
-    bool is_other = false;
-    for (int32_t i = 0; i < partition->topic; i++) {
-        is_other = is_other || topics_at(topics, i)->slot == partition->slot;
-    }
-    return is_other && partition->next_number == 0;
-}
-
 static void take_answer(struct client_partition *partition, int16_t code, int64_t offset) {
     struct client *client = partition->client;
     trace_debug("client", "producer %d %d-%d number %" PRId64 "+%d: %s at %" PRId64 " by %d", client->number,
@@ -121,8 +110,7 @@ static void take_answer(struct client_partition *partition, int16_t code, int64_
     } else if (!is_idempotent(client)) {
         settle(partition);
         client_refresh(client);
-    } else if (code == KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER &&
-               ((partition->behind_count > 0 && partition->attempts > 1) || begins_another_topic(partition))) {
+    } else if (code == KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER && partition->behind_count > 0 && partition->attempts > 1) {
         /* Both may be written, and a log that was loaded since knows the last batch of each producer only: there is no
          * more in Kafka's snapshots. Nobody was told of success. What follows is numbered anew. */
         client->workload->world->marks->counts[MARK_BATCHES_GIVEN_UP]++;
@@ -150,6 +138,17 @@ answer_of(struct client *client, int error, const uint8_t *body, size_t size, st
     return &ret_response->responses[0].partition_responses[0];
 }
 
+/* A client that is told of a gap numbers anew whatever it has, in other partitions, too, and so may write twice what
+ * was written there while its answer got lost. Where a refusal made the gap, it is refused like the first. */
+static void check_gap(const struct client_partition *partition) {
+    if (partition->is_refused && partition->is_told_of_gap) {
+        violate(partition->client->workload->world, "gap",
+                "producer %d %d-%d number %" PRId64 " was refused by %d, and the batch behind it for the gap",
+                partition->client->number, partition->slot, partition->partition, partition->next_number,
+                partition->asked_leader);
+    }
+}
+
 static void on_produced(void *context, int error, const uint8_t *body, size_t size) {
     struct client_partition *partition = context;
     struct client *client = partition->client;
@@ -163,6 +162,8 @@ static void on_produced(void *context, int error, const uint8_t *body, size_t si
         settle(partition);
     } else if (answer != NULL) {
         pause_ms = answer->error_code == KAFKA_NONE ? pause_ms : BACKOFF_MS;
+        partition->is_refused = client_error_is_passing(answer->error_code) && answer->base_offset < 0;
+        check_gap(partition);
         take_answer(partition, answer->error_code, answer->base_offset);
     } else {
         pause_ms = BACKOFF_MS;
@@ -186,7 +187,9 @@ static void on_behind_produced(void *context, int error, const uint8_t *body, si
                     client->number, partition->slot, partition->partition, partition->next_number,
                     kafka_error_name(answer->error_code), answer->base_offset, partition->asked_leader);
         client->workload->world->marks->counts[MARK_OVERTAKING_REFUSED] +=
-            answer->error_code == KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER;
+            answer->error_code == KAFKA_NOT_LEADER_OR_FOLLOWER && !str_is_null(answer->error_message);
+        partition->is_told_of_gap = answer->error_code == KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER;
+        check_gap(partition);
     }
     if (answer != NULL && answer->error_code == KAFKA_NONE) {
         if (partition->behind_count > 0) {
@@ -249,6 +252,8 @@ static void produce(struct client_partition *partition) {
     }
     partition->is_in_flight = true;
     partition->attempts++;
+    partition->is_refused = false;
+    partition->is_told_of_gap = false;
     partition->asked_leader = partition->leader;
     partition->asked_epoch = partition->leader_epoch;
     int64_t left = records_wanted(partition) - partition->batch_count;

@@ -95,7 +95,7 @@ START_TEST(a_leader_that_has_the_first_batch_only_takes_the_next_one_and_refuses
     ensure_answer(&second, KAFKA_NOT_LEADER_OR_FOLLOWER, -1);
     lead(1);
     send_batch(&third, 0, 11, 3); /* and the next one just after */
-    ensure_answer(&third, KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER, -1);
+    ensure_answer(&third, KAFKA_NOT_LEADER_OR_FOLLOWER, -1);
     send_batch(&second, 0, 7, 4);
     send_batch(&third, 0, 11, 3);
     replicate_to(14);

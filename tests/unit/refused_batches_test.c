@@ -38,6 +38,7 @@ static bool is_preceded(struct str topic, int32_t partition, struct batch_place 
 }
 
 START_TEST(the_lowest_refused_sequence_counts_for_its_producer_epoch_and_partition_only) {
+    note(1, 0, 7, 0);
     note(1, 0, 5, 0);
     note(1, 0, 9, 0);
     ck_assert(is_preceded(T, 0, place(1, 0, 6), 0));
@@ -65,6 +66,8 @@ START_TEST(a_refusal_is_forgotten_when_nothing_sent_before_it_can_arrive_any_mor
     ck_assert(is_preceded(T, 0, place(2, 0, 1), 1001 + REFUSED_BATCHES_KEPT_MS));
     note(2, 0, 0, 60000); /* refused once more */
     ck_assert(is_preceded(T, 0, place(2, 0, 1), 60000 + REFUSED_BATCHES_KEPT_MS));
+    note(2, 0, 1, 70000); /* what comes behind does not keep it */
+    ck_assert(!is_preceded(T, 0, place(2, 0, 1), 60001 + REFUSED_BATCHES_KEPT_MS));
 }
 END_TEST
 
@@ -125,7 +128,7 @@ START_TEST(a_batch_does_not_go_before_one_that_came_when_the_topic_was_not_known
     fake_cluster_create(&c, 1, 1);
     ck_assert_int_eq(produce_to(1, 0, 0, 4), KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
     fake_cluster_lead(&c, 1, 1);
-    ck_assert_int_eq(produce_to(1, 4, 0, 5), KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER);
+    ck_assert_int_eq(produce_to(1, 4, 0, 5), KAFKA_NOT_LEADER_OR_FOLLOWER);
     ck_assert_int_eq(fake_log_end(&c, 1), 0);
     both_are_taken_in_order(1);
 }
@@ -138,7 +141,7 @@ START_TEST(a_batch_does_not_go_before_one_that_came_when_another_led) {
     fake_cluster_run(&c, 1000);
     ck_assert_int_eq(produce_to(2, 0, 0, 4), KAFKA_NOT_LEADER_OR_FOLLOWER);
     fake_cluster_lead(&c, 2, 12);
-    ck_assert_int_eq(produce_to(2, 4, 0, 5), KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER);
+    ck_assert_int_eq(produce_to(2, 4, 0, 5), KAFKA_NOT_LEADER_OR_FOLLOWER);
     ck_assert_int_eq(produce_to(2, 0, 0, 4), KAFKA_NONE);
     ck_assert_int_eq(produce_to(2, 4, 0, 5), KAFKA_NONE);
     ck_assert_int_eq(fake_log_end(&c, 2), 19);
@@ -151,7 +154,7 @@ START_TEST(a_batch_does_not_go_before_one_that_came_when_too_few_were_in_sync) {
     ck_assert_int_eq(produce_to(1, 0, 0, 4), KAFKA_NOT_ENOUGH_REPLICAS);
     fake_cluster_run(&c, 1000); /* the other one joins */
     ck_assert_int_eq(fake_isr(&c), 12);
-    ck_assert_int_eq(produce_to(1, 4, 0, 5), KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER);
+    ck_assert_int_eq(produce_to(1, 4, 0, 5), KAFKA_NOT_LEADER_OR_FOLLOWER);
     both_are_taken_in_order(1);
 }
 END_TEST
@@ -172,7 +175,7 @@ START_TEST(a_batch_does_not_go_before_one_that_arrived_broken) {
                            LOG_ORIGIN_CLIENT, 9, &info, &partition);
     byte_buffer_deinit(&bytes);
     ck_assert_int_eq(info.error_code, KAFKA_CORRUPT_MESSAGE);
-    ck_assert_int_eq(produce_to(1, 4, 0, 5), KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER);
+    ck_assert_int_eq(produce_to(1, 4, 0, 5), KAFKA_NOT_LEADER_OR_FOLLOWER);
     both_are_taken_in_order(1);
 }
 END_TEST
@@ -181,7 +184,7 @@ START_TEST(a_client_that_numbers_anew_under_the_next_epoch_is_taken) {
     fake_cluster_create(&c, 1, 1);
     ck_assert_int_eq(produce_to(1, 0, 0, 4), KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
     fake_cluster_lead(&c, 1, 1);
-    ck_assert_int_eq(produce_to(1, 4, 0, 5), KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER);
+    ck_assert_int_eq(produce_to(1, 4, 0, 5), KAFKA_NOT_LEADER_OR_FOLLOWER);
     ck_assert_int_eq(produce_to(1, 0, 1, 9), KAFKA_NONE); /* as librdkafka does, with both batches in one */
     ck_assert_int_eq(produce_to(1, 9, 1, 1), KAFKA_NONE);
 }
@@ -206,7 +209,7 @@ START_TEST(what_nobody_comes_back_for_goes_while_others_produce) {
 }
 END_TEST
 
-START_TEST(a_producer_the_log_knows_leaves_nothing_to_remember) {
+START_TEST(a_producer_the_log_knows_is_held_up_by_no_refusal_of_what_is_written_since) {
     fake_cluster_create(&c, 2, 1);
     fake_cluster_lead(&c, 1, 12);
     ck_assert_int_eq(produce_to(2, 0, 0, 4), KAFKA_NOT_LEADER_OR_FOLLOWER); /* it learns who leads, and goes there */
@@ -215,11 +218,44 @@ START_TEST(a_producer_the_log_knows_leaves_nothing_to_remember) {
     fake_cluster_lead(&c, 2, 12);
     ck_assert_int_eq(produce_to(2, 4, 0, 5), KAFKA_NONE); /* sent again: found in the log */
     ck_assert_int_eq(fake_log_end(&c, 2), 9);
+    ck_assert_int_eq(produce_to(1, 9, 0, 1), KAFKA_NOT_LEADER_OR_FOLLOWER);
     ck_assert_int_eq(produce_to(2, 9, 0, 1), KAFKA_NONE);
+    ck_assert_int_eq(produce_to(2, 10, 0, 1), KAFKA_NONE);
     fake_cluster_run(&c, 1000);
-    ck_assert_int_eq(produce_to(1, 10, 0, 1), KAFKA_NOT_LEADER_OR_FOLLOWER); /* known, so nothing is noted */
     fake_cluster_lead(&c, 1, 12);
-    ck_assert_int_eq(produce_to(1, 10, 0, 1), KAFKA_NONE);
+    ck_assert_int_eq(produce_to(1, 11, 0, 1), KAFKA_NONE);
+    ck_assert_ptr_null(c.brokers[1].replicas->refused.items);
+}
+END_TEST
+
+/* A gap that a refusal left is none for the client: it would number anew, and write twice what it has elsewhere. */
+START_TEST(a_producer_the_log_knows_hears_of_a_gap_only_when_nothing_was_refused) {
+    fake_cluster_create(&c, 2, 2);
+    fake_cluster_lead(&c, 1, 12);
+    fake_cluster_run(&c, 1000);
+    ck_assert_int_eq(produce_to(1, 0, 0, 4), KAFKA_NONE);
+    ck_assert_int_eq(produce_to(1, 9, 0, 1), KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER);
+    fake_cluster_lead(&c, 1, 1);
+    ck_assert_int_eq(produce_to(1, 4, 0, 5), KAFKA_NOT_ENOUGH_REPLICAS);
+    fake_cluster_run(&c, 1000); /* the other one joins */
+    ck_assert_int_eq(fake_isr(&c), 12);
+    ck_assert_int_eq(produce_to(1, 9, 0, 1), KAFKA_NOT_LEADER_OR_FOLLOWER);
+    ck_assert_int_eq(produce_to(1, 4, 0, 5), KAFKA_NONE);
+    ck_assert_int_eq(produce_to(1, 9, 0, 1), KAFKA_NONE);
+    ck_assert_int_eq(produce_to(1, 11, 0, 1), KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER);
+    ck_assert_int_eq(fake_log_end(&c, 1), 10);
+}
+END_TEST
+
+START_TEST(a_client_that_gave_the_refused_batch_up_goes_on_after_a_minute) {
+    fake_cluster_create(&c, 1, 1);
+    ck_assert_int_eq(produce_to(1, 0, 0, 4), KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+    fake_cluster_lead(&c, 1, 1);
+    ck_assert_int_eq(produce_to(1, 4, 0, 5), KAFKA_NOT_LEADER_OR_FOLLOWER);
+    fake_cluster_run(&c, REFUSED_BATCHES_KEPT_MS - 1000);
+    ck_assert_int_eq(produce_to(1, 4, 0, 5), KAFKA_NOT_LEADER_OR_FOLLOWER);
+    fake_cluster_run(&c, 2000);
+    ck_assert_int_eq(produce_to(1, 4, 0, 5), KAFKA_NONE);
 }
 END_TEST
 
@@ -236,7 +272,9 @@ int main(void) {
         TEST(a_client_that_numbers_anew_under_the_next_epoch_is_taken),
         TEST(a_producer_that_nothing_was_refused_may_begin_anywhere),
         TEST(what_nobody_comes_back_for_goes_while_others_produce),
-        TEST(a_producer_the_log_knows_leaves_nothing_to_remember),
+        TEST(a_producer_the_log_knows_is_held_up_by_no_refusal_of_what_is_written_since),
+        TEST(a_producer_the_log_knows_hears_of_a_gap_only_when_nothing_was_refused),
+        TEST(a_client_that_gave_the_refused_batch_up_goes_on_after_a_minute),
     };
     return run_tests_with_fixture("refused_batches", tests, ARRAY_SIZE(tests), set_up, tear_down);
 }
