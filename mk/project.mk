@@ -1,6 +1,7 @@
 # Targets about the project as a whole.
 
-.PHONY: deps demo cluster test test-fast sanitize tsan check-layers check-rules check-format integration
+.PHONY: deps demo cluster test test-fast sanitize tsan check-layers check-rules check-format check-clang \
+        integration
 
 ## make deps            install what is missing (apt-get; the only place with package names)
 deps:
@@ -48,6 +49,11 @@ broker/METRICS.md: broker/metrics.tbl.h broker/metrics.c | $(BUILD)/bin/kafka-se
 ## make check-format    clang-format decides layout
 check-format:
 	@clang-format --dry-run -Werror $(SOURCES)
+
+## make check-clang     clang has no warning either (what is built is built by gcc)
+check-clang: $(GENERATED) $(MESSAGE_INDEX)
+	@printf '%s\n' $(filter %.c,$(SOURCES)) | xargs -P "$$(nproc)" -n 16 \
+	    clang -fsyntax-only -Werror $(filter-out -MMD -MP,$(CPPFLAGS)) $(CFLAGS) $(CLANG_QUIET)
 
 .PHONY: test-apache
 ## make test-apache     beside Apache Kafka 3.9.2, which Maven fetches: its tools, its directories, mixed clusters

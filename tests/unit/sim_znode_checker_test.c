@@ -64,8 +64,8 @@ START_TEST(a_lawful_history_has_no_violation) {
         "{\"controller_epoch\":1,\"leader\":1,\"version\":1,\"leader_epoch\":0,\"isr\":[1,2]}",
         "{\"controller_epoch\":1,\"leader\":2,\"version\":1,\"leader_epoch\":1,\"isr\":[2]}",
         "{\"controller_epoch\":1,\"leader\":-1,\"version\":1,\"leader_epoch\":2,\"isr\":[2]}",
-        "{\"controller_epoch\":1,\"leader\":3,\"version\":1,\"leader_recovery_state\":1,\"leader_epoch\":3,\"isr\":[3]"
-        "}",
+        ("{\"controller_epoch\":1,\"leader\":3,\"version\":1,\"leader_recovery_state\":1,\"leader_epoch\":3,"
+         "\"isr\":[3]}"),
     };
     struct findings findings;
     struct znode_checker *checker = begin(&findings);
