@@ -231,7 +231,9 @@ struct fetch_entry *fetch_session_name(struct fetch_session *session, const stru
         entry->sent_high_watermark = -1;
         entry->sent_log_start_offset = -1;
     }
-    fetch_entry_set_topic(entry, named->topic);
+    if (!session->uses_topic_ids) {
+        fetch_entry_set_topic(entry, named->topic);
+    }
     entry->fetch_offset = named->fetch_offset;
     entry->current_leader_epoch = named->current_leader_epoch;
     entry->last_fetched_epoch = named->last_fetched_epoch;

@@ -37,7 +37,8 @@
 
 struct fetch_sessions;
 
-/* One partition of a session. The caller may read everything and writes only `context` and through functions. */
+/* One partition of a session. The caller may read everything and writes only `context`, what it found, and through
+ * functions. */
 struct fetch_entry {
     struct str topic; /* null while the id is unknown here; set by fetch_entry_set_topic() */
     struct uuid topic_id;
@@ -49,6 +50,10 @@ struct fetch_entry {
     int32_t max_bytes;
     struct partition_watcher watcher; /* its callback marks the entry dirty */
     void *context;                    /* the handler's, during one fetch */
+    /* Found by the handler when it set the watcher; there as long as that is set (a partition takes its watchers along),
+     * and the right one as long as image_shape() is this. */
+    struct partition_runtime *found;
+    uint64_t found_in;
 
     int64_t sent_high_watermark;
     int64_t sent_log_start_offset;
@@ -112,7 +117,7 @@ int16_t fetch_sessions_begin(struct fetch_sessions *cache, const struct fetch_be
                              struct fetch_session **ret_session);
 
 struct fetch_named {
-    struct str topic;     /* null when the id is unknown */
+    struct str topic;     /* counts when the session goes by names; what an id means the handler finds out */
     struct uuid topic_id; /* zero when the session goes by names */
     int32_t partition;
     int64_t fetch_offset;

@@ -294,6 +294,11 @@ int16_t partition_runtime_check_epoch(const struct partition_runtime *partition,
     return must_lead && partition->core.role != PARTITION_LEADER ? KAFKA_NOT_LEADER_OR_FOLLOWER : KAFKA_NONE;
 }
 
+int16_t partition_runtime_look_again(struct partition_runtime *partition) {
+    partition_runtime_sync_start(partition);
+    return partition->is_offline ? KAFKA_STORAGE_ERROR : KAFKA_NONE;
+}
+
 /* May a batch be appended here, now? */
 static int16_t check_append(struct replica_manager *manager, struct str topic, int32_t partition, int16_t required_acks,
                             struct partition_runtime **ret_partition) {

@@ -164,8 +164,7 @@ int16_t replica_manager_partition(struct replica_manager *manager, struct str to
                                   struct partition_runtime **ret_partition) {
     *ret_partition = replica_manager_find(manager, topic, partition);
     if (*ret_partition != NULL) {
-        partition_runtime_sync_start(*ret_partition);
-        return (*ret_partition)->is_offline ? KAFKA_STORAGE_ERROR : KAFKA_NONE;
+        return partition_runtime_look_again(*ret_partition);
     }
     return image_partition(manager->image, topic, partition) != NULL ? KAFKA_NOT_LEADER_OR_FOLLOWER
                                                                      : KAFKA_UNKNOWN_TOPIC_OR_PARTITION;

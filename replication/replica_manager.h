@@ -85,6 +85,8 @@ void replica_manager_on_image_changed(struct replica_manager *manager, image_cha
  * but not here), KAFKA_STORAGE_ERROR. */
 int16_t replica_manager_partition(struct replica_manager *manager, struct str topic, int32_t partition,
                                   struct partition_runtime **ret_partition);
+/* The same for one that was looked up before and is still there: 0 or KAFKA_STORAGE_ERROR. */
+int16_t partition_runtime_look_again(struct partition_runtime *partition);
 
 /* What others may ask of a local partition. */
 bool partition_runtime_is_leader(const struct partition_runtime *partition);

@@ -23,11 +23,13 @@ struct image {
     int32_t topic_count;
     int32_t topic_capacity;
     struct topic_entry *by_id;
+    uint64_t shape;
 };
 
 struct image *image_create(void) {
     struct image *image = xcalloc(1, sizeof *image);
     image->controller = -1;
+    image->shape = 1;
     return image;
 }
 
@@ -177,6 +179,7 @@ static void topic_set_id(struct image *image, struct topic_entry *entry, struct 
     if (uuid_equal(entry->topic.id, id)) {
         return;
     }
+    image->shape++;
     if (!uuid_is_zero(entry->topic.id)) {
         HASH_DEL(image->by_id, entry);
     }
@@ -197,6 +200,7 @@ static void topic_set_id(struct image *image, struct topic_entry *entry, struct 
 static void topic_remove(struct image *image, int32_t at) {
     struct topic_entry *entry = image->topics[at];
     topic_set_id(image, entry, (struct uuid){{0}});
+    image->shape++;
     image->topic_count--;
     memmove(&image->topics[at], &image->topics[at + 1], sizeof(image->topics[0]) * (size_t)(image->topic_count - at));
     topic_destroy(entry);
@@ -211,6 +215,7 @@ static struct topic_entry *topic_add(struct image *image, int32_t at, const char
     image->topics[at] = xcalloc(1, sizeof *image->topics[at]);
     image->topics[at]->topic.name = xstrdup(name);
     image->topic_count++;
+    image->shape++;
     return image->topics[at];
 }
 
@@ -241,6 +246,7 @@ static void partition_remove(struct image *image, const char *topic, int32_t par
     struct image_topic *found = &image->topics[topic_at]->topic;
     int32_t at = partition_position(found, partition, &is_there);
     if (is_there) {
+        image->shape++;
         partition_destroy(found->partitions[at]);
         found->partition_count--;
         memmove(&found->partitions[at], &found->partitions[at + 1],
@@ -279,6 +285,7 @@ void image_set_partition(struct image *image, const char *topic, struct uuid top
         memmove(&found->partitions[at + 1], &found->partitions[at],
                 sizeof(found->partitions[0]) * (size_t)(found->partition_count - at));
         found->partition_count++;
+        image->shape++;
     }
     found->partitions[at] = partition_copy(state);
 }
@@ -300,6 +307,10 @@ const struct image_partition *image_partition(const struct image *image, struct 
     bool is_there = false;
     int32_t at = found == NULL ? 0 : partition_position(found, partition, &is_there);
     return is_there ? found->partitions[at] : NULL;
+}
+
+uint64_t image_shape(const struct image *image) {
+    return image->shape;
 }
 
 int32_t image_topic_count(const struct image *image) {

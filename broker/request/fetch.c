@@ -33,8 +33,7 @@ static void resolve_topic(const struct fetch *fetch, struct fetch_entry *entry) 
     }
 }
 
-/* What cannot be served before the log is looked at. */
-static int16_t find_partition(struct fetch *fetch, struct fetch_part *part, struct partition_runtime **ret_partition) {
+static int16_t look_up(struct fetch *fetch, struct fetch_part *part, struct partition_runtime **ret_partition) {
     struct request_context *context = fetch->request->context;
     struct fetch_entry *entry = part->entry;
     resolve_topic(fetch, entry);
@@ -46,7 +45,22 @@ static int16_t find_partition(struct fetch *fetch, struct fetch_part *part, stru
         part->is_unknown = true;
         return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
     }
-    int16_t error = replica_manager_partition(context->replicas, entry->topic, entry->partition, ret_partition);
+    return replica_manager_partition(context->replicas, entry->topic, entry->partition, ret_partition);
+}
+
+/* The partition that this entry found when it was last read, unless it is gone or the entry may mean another by now. */
+static struct partition_runtime *found_before(const struct fetch *fetch, const struct fetch_entry *entry) {
+    bool is_same =
+        partition_watcher_is_set(&entry->watcher) && entry->found_in == image_shape(fetch->request->context->image);
+    return is_same ? entry->found : NULL;
+}
+
+/* What cannot be served before the log is looked at. */
+static int16_t find_partition(struct fetch *fetch, struct fetch_part *part, struct partition_runtime **ret_partition) {
+    const struct fetch_entry *entry = part->entry;
+    *ret_partition = found_before(fetch, entry);
+    int16_t error =
+        *ret_partition != NULL ? partition_runtime_look_again(*ret_partition) : look_up(fetch, part, ret_partition);
     if (error != KAFKA_NONE) {
         return error;
     }
@@ -69,6 +83,14 @@ static void release_read(struct fetch *fetch, struct fetch_part *part) {
     replica_manager_unfetch(fetch->request->context->replicas, &part->read);
     part->read.read.records.file = disk_file_unref(part->read.read.records.file);
     part->read.read.records = (struct records){.size = 0};
+}
+
+static void keep_found(const struct fetch *fetch, struct fetch_entry *entry, struct partition_runtime *partition) {
+    if (entry->found != partition || !partition_watcher_is_set(&entry->watcher)) {
+        partition_runtime_watch(partition, &entry->watcher);
+        entry->found = partition;
+    }
+    entry->found_in = image_shape(fetch->request->context->image);
 }
 
 static void read_part(struct fetch *fetch, struct fetch_part *part, int32_t budget_bytes, bool min_one_batch) {
@@ -94,9 +116,7 @@ static void read_part(struct fetch *fetch, struct fetch_part *part, int32_t budg
     fetch_entry_begin_read(entry);
     part->read.error_code = find_partition(fetch, part, &partition);
     if (part->read.error_code == KAFKA_NONE) {
-        if (!partition_watcher_is_set(&entry->watcher)) {
-            partition_runtime_watch(partition, &entry->watcher);
-        }
+        keep_found(fetch, entry, partition);
         partition_runtime_fetch(partition, &part->read);
         part->is_read = true;
     }
@@ -194,19 +214,12 @@ static void forget_partitions(struct fetch *fetch) {
 /* The partitions of the request into the session. */
 static void name_partitions(struct fetch *fetch) {
     const struct fetch_request *message = fetch->message;
-    const struct image *image = fetch->request->context->image;
-    bool uses_ids = fetch->session->uses_topic_ids;
     for (int32_t i = 0; i < message->topics_count; i++) {
         const struct fetch_request_fetch_topic *topic = &message->topics[i];
-        struct str name = topic->topic;
-        if (uses_ids) {
-            const struct image_topic *known = image_topic_by_id(image, topic->topic_id);
-            name = known == NULL ? STR_NULL : str_from(known->name);
-        }
         for (int32_t j = 0; j < topic->partitions_count; j++) {
             const struct fetch_request_fetch_partition *partition = &topic->partitions[j];
             struct fetch_named named = {
-                .topic = name,
+                .topic = topic->topic,
                 .topic_id = topic->topic_id,
                 .partition = partition->partition,
                 .fetch_offset = partition->fetch_offset,

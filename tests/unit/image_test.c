@@ -140,6 +140,37 @@ START_TEST(the_controller_is_unknown_until_somebody_says) {
 }
 END_TEST
 
+static void ensure_shape(bool is_another) {
+    static uint64_t before;
+    ck_assert_int_eq(image_shape(image) != before, is_another);
+    before = image_shape(image);
+}
+
+START_TEST(its_shape_changes_with_what_is_there_and_not_with_the_state_it_is_in) {
+    ck_assert_uint_ne(image_shape(image), 0);
+    ensure_shape(true);
+    set("t", id_a, 0, 1);
+    ensure_shape(true);
+    set("t", id_a, 0, 2);
+    image_set_controller(image, 3);
+    ensure_shape(false);
+    set("t", id_a, 1, 1);
+    ensure_shape(true);
+    set("t", (struct uuid){{0}}, 0, 1);
+    ensure_shape(true);
+    set("t", id_b, 0, 1); /* the id becomes known */
+    ensure_shape(true);
+    set("u", id_b, 0, 1); /* and is another topic's */
+    ensure_shape(true);
+    set("t", id_a, 0, IMAGE_LEADER_DURING_DELETE);
+    ensure_shape(true);
+    set("t", id_a, 7, IMAGE_LEADER_DURING_DELETE); /* is not there */
+    ensure_shape(false);
+    set("u", id_a, 0, 1); /* made anew */
+    ensure_shape(true);
+}
+END_TEST
+
 int main(void) {
     static const struct test tests[] = {
         TEST(a_partition_state_is_a_deep_copy_and_replaces_the_one_before),
@@ -148,6 +179,7 @@ int main(void) {
         TEST(a_zero_topic_id_clears_the_id_and_a_new_one_replaces_it),
         TEST(a_topic_made_anew_keeps_no_partition_of_the_former_one),
         TEST(the_live_brokers_are_replaced_whole_and_sorted),
+        TEST(its_shape_changes_with_what_is_there_and_not_with_the_state_it_is_in),
         TEST(the_controller_is_unknown_until_somebody_says),
     };
     return run_tests_with_fixture("image", tests, ARRAY_SIZE(tests), set_up, tear_down);
