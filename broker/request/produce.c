@@ -20,7 +20,8 @@
 struct produce_part {
     struct str topic;
     int32_t partition;
-    int32_t leader_epoch; /* under which it was appended */
+    struct partition_runtime *found; /* there as long as the request is being handled, and while it is watched */
+    int32_t leader_epoch;            /* under which it was appended */
     int64_t last_offset;
     bool is_done;
     struct produce_response_partition_produce_response *answer;
@@ -101,6 +102,7 @@ static void append(struct produce *produce, struct str topic, const struct produ
     produce->parts[produce->part_count++] = (struct produce_part){
         .topic = topic,
         .partition = data->index,
+        .found = partition,
         .leader_epoch = partition_runtime_leader_epoch(partition),
         .last_offset = info.last_offset,
         .answer = answer,
@@ -172,11 +174,12 @@ static void answer(struct produce *produce) {
     request_answer(produce->request, &produce->response);
 }
 
-/* Looks whether one partition has its acknowledgements; its answer is then settled. */
-static bool settle_part(struct produce *produce, struct produce_part *part) {
+/* Looks whether one partition has its acknowledgements; its answer is then settled. `partition` is NULL when it may
+ * have gone. */
+static bool settle_part(struct produce *produce, struct produce_part *part, struct partition_runtime *partition) {
     struct replica_manager *replicas = produce->request->context->replicas;
-    struct partition_runtime *partition;
-    int16_t error = replica_manager_partition(replicas, part->topic, part->partition, &partition);
+    int16_t error = partition != NULL ? partition_runtime_look_again(partition)
+                                      : replica_manager_partition(replicas, part->topic, part->partition, &partition);
     if (error == KAFKA_NONE) {
         error = partition_runtime_ack_state(partition, part->last_offset, part->leader_epoch);
     }
@@ -193,9 +196,11 @@ static bool settle_part(struct produce *produce, struct produce_part *part) {
 static bool produce_is_over(struct wait *wait) {
     struct produce *produce = CONTAINER_OF(wait, struct produce, wait);
     for (int32_t i = 0; i < produce->part_count; i++) {
-        if (!produce->parts[i].is_done && wait->watches[i].is_changed) {
-            wait->watches[i].is_changed = false;
-            settle_part(produce, &produce->parts[i]);
+        struct produce_part *part = &produce->parts[i];
+        struct wait_watch *watch = &wait->watches[i];
+        if (!part->is_done && watch->is_changed) {
+            watch->is_changed = false;
+            settle_part(produce, part, partition_watcher_is_set(&watch->watcher) ? part->found : NULL);
         }
     }
     return produce->parts_left == 0;
@@ -205,7 +210,7 @@ static void finish_produce(struct wait *wait) {
     struct produce *produce = CONTAINER_OF(wait, struct produce, wait);
     for (int32_t i = 0; i < produce->part_count; i++) {
         struct produce_part *part = &produce->parts[i];
-        if (!part->is_done && !settle_part(produce, part)) {
+        if (!part->is_done && !settle_part(produce, part, NULL)) {
             part->answer->error_code = KAFKA_REQUEST_TIMED_OUT;
         }
     }
@@ -221,11 +226,8 @@ static void await_followers(struct produce *produce) {
     produce->wait.watch_count = produce->part_count;
     produce->wait.watches = ARENA_ARRAY(&request->arena, struct wait_watch, produce->part_count);
     for (int32_t i = 0; i < produce->part_count; i++) {
-        struct produce_part *part = &produce->parts[i];
-        struct partition_runtime *partition;
-        if (!part->is_done && replica_manager_partition(request->context->replicas, part->topic, part->partition,
-                                                        &partition) == KAFKA_NONE) {
-            wait_watch_partition(&produce->wait, &produce->wait.watches[i], partition);
+        if (!produce->parts[i].is_done) {
+            wait_watch_partition(&produce->wait, &produce->wait.watches[i], produce->parts[i].found);
         }
     }
     waiting_room_enter(request->context->waiting_room, &produce->wait, message->timeout_ms);
@@ -251,7 +253,7 @@ void handle_produce(struct request *request) {
     }
     produce->parts_left = produce->part_count;
     for (int32_t i = 0; i < produce->part_count; i++) {
-        settle_part(produce, &produce->parts[i]);
+        settle_part(produce, &produce->parts[i], produce->parts[i].found);
     }
     if (produce->parts_left == 0) {
         answer(produce);
