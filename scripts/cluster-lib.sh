@@ -44,7 +44,11 @@ end() {
     wait "$pid" 2>/dev/null
     rm -f "$CLUSTER/$1.pid"
 }
-gone() { ! kill -0 "$1" 2>/dev/null || [ "$(ps -o stat= -p "$1" 2>/dev/null | cut -c1)" = Z ]; }
+# A process whose first thread is a zombie still has its files, and so its port, while another thread is on its way out.
+gone() {
+    ! kill -0 "$1" 2>/dev/null ||
+        { [ "$(ps -o stat= -p "$1" 2>/dev/null | cut -c1)" = Z ] && [ "$(ls "/proc/$1/task" 2>/dev/null | wc -l)" -le 1 ]; }
+}
 
 zookeeper_name() { if [ "$1" -eq 1 ]; then echo zookeeper; else echo "zookeeper-$1"; fi; }
 zookeeper_port() { echo $((ZK_PORT + $1 - 1)); }
