@@ -50,8 +50,8 @@ struct fetch_entry {
     int32_t max_bytes;
     struct partition_watcher watcher; /* its callback marks the entry dirty */
     void *context;                    /* the handler's, during one fetch */
-    /* Found by the handler when it set the watcher; there as long as that is set (a partition takes its watchers along),
-     * and the right one as long as image_shape() is this. */
+    /* Found by the handler when it set the watcher; there as long as that is set (a partition takes its watchers
+     * along), and the right one as long as image_shape() is this. */
     struct partition_runtime *found;
     uint64_t found_in;
 

@@ -70,8 +70,8 @@ void image_set_partition(struct image *image, const char *topic, struct uuid top
 const struct image_topic *image_topic(const struct image *image, struct str name);
 const struct image_topic *image_topic_by_id(const struct image *image, struct uuid id);
 const struct image_partition *image_partition(const struct image *image, struct str topic, int32_t partition);
-/* Another number (never 0) since a topic, the id of one or a partition came or went: as long as it is the same, what was
- * looked up is what would be found. New states of partitions do not count. */
+/* Another number (never 0) since a topic, the id of one or a partition came or went: as long as it is the same, what
+ * was looked up is what would be found. New states of partitions do not count. */
 uint64_t image_shape(const struct image *image);
 /* Topics in name order: index 0 .. count-1. */
 int32_t image_topic_count(const struct image *image);
