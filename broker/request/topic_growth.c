@@ -252,6 +252,13 @@ static void on_auto_created(void *context, int16_t error_code, struct str messag
 
 int16_t topic_admin_auto_create(struct request_context *context, struct str topic) {
     struct topic_admin *admin = context->topic_admin;
+    int32_t alive;
+    image_brokers(admin->image, &alive);
+    if (alive == 0) {
+        /* The controller has told us nothing yet: the topic may well be there. A client that heard of too few brokers
+         * for a topic it has been writing to all along would fail what it has of it (librdkafka). */
+        return KAFKA_LEADER_NOT_AVAILABLE;
+    }
     for (struct auto_creation *creation = admin->auto_creations; creation != NULL; creation = creation->next) {
         if (str_equal_text(topic, creation->topic)) {
             return KAFKA_LEADER_NOT_AVAILABLE;

@@ -375,6 +375,21 @@ START_TEST(auto_creation_gives_internal_topics_their_settings) {
 }
 END_TEST
 
+START_TEST(who_has_heard_of_no_broker_yet_makes_no_topic_and_asks_for_patience) {
+    set_up();
+    struct request_context context = {.topic_admin = f.admin};
+    image_set_brokers(f.image, NULL, 0);
+    ck_assert_int_eq(topic_admin_auto_create(&context, STR_LITERAL("t")), KAFKA_LEADER_NOT_AVAILABLE);
+    memory_run(f.world);
+    ck_assert_ptr_null(memory_data(f.world, "/brokers/topics/t"));
+    image_set_brokers(f.image, &(struct image_broker){.id = 1}, 1);
+    ck_assert_int_eq(topic_admin_auto_create(&context, STR_LITERAL("t")), KAFKA_LEADER_NOT_AVAILABLE);
+    memory_run(f.world);
+    ck_assert_ptr_nonnull(memory_data(f.world, "/brokers/topics/t"));
+    tear_down();
+}
+END_TEST
+
 int main(void) {
     static const struct test tests[] = {
         TEST(plans_are_refused_with_the_words_of_kafka),
@@ -390,6 +405,7 @@ int main(void) {
         TEST(no_partitions_are_added_while_replicas_move_or_the_topic_goes),
         TEST(lost_replies_do_not_turn_a_growth_into_a_refusal),
         TEST(auto_creation_gives_internal_topics_their_settings),
+        TEST(who_has_heard_of_no_broker_yet_makes_no_topic_and_asks_for_patience),
     };
     return run_tests("admin topics", tests, sizeof tests / sizeof tests[0]);
 }
