@@ -352,18 +352,18 @@ static void append_from_client(struct partition_runtime *partition, struct slice
                                struct log_append_info *ret_info) {
     struct batch_place place;
     bool is_early = overtakes(partition->manager, partition, records, &place);
-    bool would_be_taken = is_early && !log_knows_producer(partition, place.producer_id);
+    bool is_held_up = is_early && !log_knows_producer(partition, place.producer_id);
 #ifdef MUTANT_M39 /* takes a new producer's batch before the one that was refused */
-    would_be_taken = false;
+    is_held_up = false;
 #endif
-    ret_info->error_code = KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER;
-    if (!would_be_taken) {
+    if (!is_held_up) {
         append_to_log(partition, records, LOG_ORIGIN_CLIENT, request_version, ret_info);
-    }
+        is_held_up = is_early && ret_info->error_code == KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER;
 #ifdef MUTANT_M40 /* tells a producer of the gap that a refusal left */
-    is_early = false;
+        is_held_up = false;
 #endif
-    if (is_early && ret_info->error_code == KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER) {
+    }
+    if (is_held_up) {
         ret_info->error_code = KAFKA_NOT_LEADER_OR_FOLLOWER;
         ret_info->error_message = "An earlier batch of this producer was refused and has not come again";
     }

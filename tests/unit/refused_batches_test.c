@@ -124,6 +124,14 @@ static void both_are_taken_in_order(int32_t broker_id) {
     ck_assert_int_eq(fake_log_end(&c, broker_id), 9);
 }
 
+/* By broker 1 while it is alone; then the other one is in sync. */
+static void is_refused_while_too_few_are_in_sync(int32_t sequence, int32_t records) {
+    fake_cluster_lead(&c, 1, 1);
+    ck_assert_int_eq(produce_to(1, sequence, 0, records), KAFKA_NOT_ENOUGH_REPLICAS);
+    fake_cluster_run(&c, 1000);
+    ck_assert_int_eq(fake_isr(&c), 12);
+}
+
 START_TEST(a_batch_does_not_go_before_one_that_came_when_the_topic_was_not_known_yet) {
     fake_cluster_create(&c, 1, 1);
     ck_assert_int_eq(produce_to(1, 0, 0, 4), KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
@@ -150,10 +158,7 @@ END_TEST
 
 START_TEST(a_batch_does_not_go_before_one_that_came_when_too_few_were_in_sync) {
     fake_cluster_create(&c, 2, 2);
-    fake_cluster_lead(&c, 1, 1);
-    ck_assert_int_eq(produce_to(1, 0, 0, 4), KAFKA_NOT_ENOUGH_REPLICAS);
-    fake_cluster_run(&c, 1000); /* the other one joins */
-    ck_assert_int_eq(fake_isr(&c), 12);
+    is_refused_while_too_few_are_in_sync(0, 4);
     ck_assert_int_eq(produce_to(1, 4, 0, 5), KAFKA_NOT_LEADER_OR_FOLLOWER);
     both_are_taken_in_order(1);
 }
@@ -235,10 +240,7 @@ START_TEST(a_producer_the_log_knows_hears_of_a_gap_only_when_nothing_was_refused
     fake_cluster_run(&c, 1000);
     ck_assert_int_eq(produce_to(1, 0, 0, 4), KAFKA_NONE);
     ck_assert_int_eq(produce_to(1, 9, 0, 1), KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER);
-    fake_cluster_lead(&c, 1, 1);
-    ck_assert_int_eq(produce_to(1, 4, 0, 5), KAFKA_NOT_ENOUGH_REPLICAS);
-    fake_cluster_run(&c, 1000); /* the other one joins */
-    ck_assert_int_eq(fake_isr(&c), 12);
+    is_refused_while_too_few_are_in_sync(4, 5);
     ck_assert_int_eq(produce_to(1, 9, 0, 1), KAFKA_NOT_LEADER_OR_FOLLOWER);
     ck_assert_int_eq(produce_to(1, 4, 0, 5), KAFKA_NONE);
     ck_assert_int_eq(produce_to(1, 9, 0, 1), KAFKA_NONE);
