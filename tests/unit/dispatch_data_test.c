@@ -243,6 +243,40 @@ START_TEST(a_session_leaves_out_what_has_nothing_new) {
 }
 END_TEST
 
+static struct fetch_response_partition_data next_of_session(struct fetch_wish *wish) {
+    struct reply reply;
+    wish->session_epoch++;
+    fetch(&reply, *wish);
+    struct fetch_response response = fetched(&reply, wish->version);
+    ck_assert_int_eq(response.error_code, KAFKA_NONE);
+    ck_assert_int_eq(response.responses_count, 1);
+    struct fetch_response_partition_data part = response.responses[0].partitions[0];
+    reply_free(&reply);
+    return part;
+}
+
+/* Its entry keeps the partition it found, for as long as that is there and the image knows of it. */
+START_TEST(a_session_looks_a_partition_up_again_that_went_or_that_the_image_forgot) {
+    static int32_t alone[] = {1};
+    start_leading(0);
+    produce_records(1);
+    struct fetch_wish wish = fetch_wish(12, 0);
+    open_session(&wish);
+    wish.names_nothing = true;
+    ck_assert_int_gt(next_of_session(&wish).records.size, 0);
+    ck_assert_int_eq(replica_manager_delete_replica(fx.replicas, STR_LITERAL("t"), 0), KAFKA_NONE);
+    ck_assert_int_eq(next_of_session(&wish).error_code, KAFKA_NOT_LEADER_OR_FOLLOWER);
+    become_leader("t", alone, 1, 0);
+    produce_records(5);
+    struct fetch_response_partition_data part = next_of_session(&wish);
+    ck_assert_int_eq(part.error_code, KAFKA_NONE);
+    ck_assert_int_eq(part.high_watermark, 5);
+    image_set_partition(fx.image, "t", TOPIC_ID, &(struct image_partition){.leader = IMAGE_LEADER_DURING_DELETE});
+    ck_assert_int_eq(next_of_session(&wish).error_code, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+    fixture_finish();
+}
+END_TEST
+
 START_TEST(what_a_fetch_both_names_and_forgets_is_forgotten_but_a_full_fetch_forgets_nothing) {
     start_leading(0);
     for (int16_t version = 12; version <= 13; version++) {
@@ -497,6 +531,7 @@ int main(void) {
         TEST(a_long_poll_waits_for_its_minimum_of_bytes),
         TEST(a_followers_long_poll_ends_when_the_broker_is_told_to_lead_more_and_the_next_is_short),
         TEST(a_session_leaves_out_what_has_nothing_new),
+        TEST(a_session_looks_a_partition_up_again_that_went_or_that_the_image_forgot),
         TEST(what_a_fetch_both_names_and_forgets_is_forgotten_but_a_full_fetch_forgets_nothing),
         TEST(a_follower_is_told_the_high_watermark_its_own_fetch_moved),
         TEST(records_take_along_the_high_watermark_that_a_follower_waits_for),
